@@ -1,0 +1,3 @@
+//! The worker binary - one model behind an OpenAI-compatible server
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The storage manager of a node
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The clowder command: a whole engine on one machine, and the client of one anywhere
+
+fn main() {}

@@ -1,0 +1,262 @@
+//! What a user wants: a model, by name, from a source, so many times, under these settings.
+
+use crate::node::NodeName;
+use crate::secret::Credentials;
+use crate::source::Digest;
+use crate::url::ModelUrl;
+use crate::worker::WorkerId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+/// The name a client puts into `model`: the alias of a deployed model.
+///
+/// One to 63 characters of `a–z A–Z 0–9 . _ - :` and `/`, beginning with a letter or digit, so that it is safe in a path
+/// of an URL, a file name after [`ModelName::slug`], and a line of a terminal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ModelName(String);
+
+/// A string that is no [`ModelName`].
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "model name {0:?} is not usable: take 1 to 63 letters, digits, '.', '_', '-', ':' or '/', beginning with a letter or digit"
+)]
+pub struct InvalidModelName(pub String);
+
+impl ModelName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name as a DNS label (RFC 1123): lower case, everything but letters and digits turned into `-`, at most 40
+    /// characters. Two names may share a slug; a [`WorkerId`] tells them apart by its hash.
+    pub fn slug(&self) -> String {
+        let mapped: String = self
+            .0
+            .chars()
+            .take(40)
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+            .collect();
+        mapped.trim_end_matches('-').to_owned()
+    }
+}
+
+impl FromStr for ModelName {
+    type Err = InvalidModelName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidModelName> {
+        let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        let spelled_well = text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/'));
+        if starts_well && spelled_well && text.len() <= 63 {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidModelName(text.chars().take(80).collect()))
+        }
+    }
+}
+
+impl TryFrom<String> for ModelName {
+    type Error = InvalidModelName;
+
+    fn try_from(text: String) -> Result<Self, InvalidModelName> {
+        text.parse()
+    }
+}
+
+impl From<ModelName> for String {
+    fn from(name: ModelName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for ModelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// The number format of the KV cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KvType {
+    /// 32-bit floats, 4 bytes an element.
+    F32,
+    /// 16-bit floats, 2 bytes an element.
+    #[default]
+    F16,
+    /// Blocks of 32 in 34 bytes.
+    #[serde(rename = "q8_0")]
+    Q8_0,
+    /// Blocks of 32 in 18 bytes.
+    #[serde(rename = "q4_0")]
+    Q4_0,
+}
+
+impl KvType {
+    /// Bytes that `elements` numbers take, blocks rounded up.
+    pub fn bytes(self, elements: u64) -> u64 {
+        match self {
+            Self::F32 => elements.saturating_mul(4),
+            Self::F16 => elements.saturating_mul(2),
+            Self::Q8_0 => elements.div_ceil(32).saturating_mul(34),
+            Self::Q4_0 => elements.div_ceil(32).saturating_mul(18),
+        }
+    }
+}
+
+/// How a worker runs its model. `None` leaves the choice to the worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineSettings {
+    /// Tokens of context of one request; `None` takes the model's trained context, at most
+    /// [`EngineSettings::DEFAULT_CONTEXT`].
+    pub context: Option<u32>,
+    /// Requests generated at the same time; [`EngineSettings::DEFAULT_SLOTS`] when `None`.
+    pub slots: Option<u32>,
+    /// Number format of the KV cache.
+    pub kv_type: KvType,
+    /// Threads of the matrix kernels; `None` takes the machine's physical cores.
+    pub threads: Option<u32>,
+    /// Layers kept on an accelerator; `None` takes all that a build with an accelerator can.
+    pub gpu_layers: Option<u32>,
+}
+
+impl EngineSettings {
+    /// Slots where nothing is said.
+    pub const DEFAULT_SLOTS: u32 = 4;
+    /// The longest context where nothing is said, in tokens: what memory a larger one takes is asked for, not assumed.
+    pub const DEFAULT_CONTEXT: u32 = 8192;
+
+    /// Slots in effect.
+    pub fn slots(&self) -> u32 {
+        self.slots.unwrap_or(Self::DEFAULT_SLOTS).max(1)
+    }
+
+    /// Context in effect, in tokens of one request, for a model trained at `trained` tokens.
+    pub fn context(&self, trained: u32) -> u32 {
+        self.context
+            .unwrap_or_else(|| trained.min(Self::DEFAULT_CONTEXT))
+            .max(1)
+    }
+}
+
+/// Where replicas may run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlacementRules {
+    /// One entry for each replica that must run on that node; the replicas beyond them run anywhere.
+    pub pinned: Vec<NodeName>,
+    /// Labels that a node must carry.
+    pub selector: BTreeMap<String, String>,
+}
+
+/// A model as desired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelSpec {
+    /// The alias clients ask for; unique in a cluster.
+    pub name: ModelName,
+    /// Where its bytes come from.
+    pub source: ModelUrl,
+    /// What the bytes must hash to; `None` trusts the source's own digest.
+    pub digest: Option<Digest>,
+    /// What the source asks for.
+    pub credentials: Option<Credentials>,
+    /// How many workers shall serve it.
+    pub replicas: u32,
+    /// How each of them runs it.
+    pub engine: EngineSettings,
+    /// Where they may run.
+    pub placement: PlacementRules,
+    /// Workers that go first when there are more than `replicas`; ids that no longer exist mean nothing.
+    pub retire: Vec<WorkerId>,
+}
+
+impl ModelSpec {
+    /// One replica of `source` under `name`, everything else left to Clowder.
+    pub fn new(name: ModelName, source: ModelUrl) -> Self {
+        Self {
+            name,
+            source,
+            digest: None,
+            credentials: None,
+            replicas: 1,
+            engine: EngineSettings::default(),
+            placement: PlacementRules::default(),
+            retire: Vec::new(),
+        }
+    }
+
+    /// A hash of all that a running worker depends on (name, source, digest and engine settings, not the counts and rules).
+    /// Workers of another revision are replaced. FNV-1a over 64 bits, folded to 32: it names, it does not protect.
+    pub fn revision(&self) -> Revision {
+        let text = format!("{}\n{}\n{:?}\n{:?}", self.name, self.source, self.digest, self.engine);
+        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Revision(((hash >> 32) ^ (hash & 0xffff_ffff)) as u32)
+    }
+}
+
+/// Names one way of running a model; see [`ModelSpec::revision`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Revision(pub u32);
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> ModelSpec {
+        ModelSpec::new("kitten".parse().unwrap(), "builtin:kitten".parse().unwrap())
+    }
+
+    #[test]
+    fn names_are_safe_everywhere() {
+        for good in ["kitten", "Qwen2.5-0.5B", "smol:q4", "org/model", "7b"] {
+            assert!(good.parse::<ModelName>().is_ok(), "{good}");
+        }
+        for bad in ["", "-x", "a b", "café", "a\n", "../x", &"x".repeat(64)] {
+            assert!(bad.parse::<ModelName>().is_err(), "{bad:?}");
+        }
+        assert_eq!("Org/Model:Q4_K".parse::<ModelName>().unwrap().slug(), "org-model-q4-k");
+    }
+
+    #[test]
+    fn revision_follows_what_a_worker_depends_on() {
+        let before = spec();
+        let mut scaled = spec();
+        scaled.replicas = 5;
+        scaled.retire.push("kitten-0-1".parse().unwrap());
+        assert_eq!(before.revision(), scaled.revision());
+        let mut resized = spec();
+        resized.engine.slots = Some(2);
+        assert_ne!(before.revision(), resized.revision());
+    }
+
+    #[test]
+    fn kv_bytes_round_blocks_up() {
+        assert_eq!(KvType::F16.bytes(33), 66);
+        assert_eq!(KvType::Q8_0.bytes(33), 68);
+        assert_eq!(KvType::Q4_0.bytes(64), 36);
+    }
+
+    #[test]
+    fn context_defaults_to_the_trained_one_within_reason() {
+        let settings = EngineSettings::default();
+        assert_eq!(settings.context(2048), 2048);
+        assert_eq!(settings.context(131_072), EngineSettings::DEFAULT_CONTEXT);
+        let asked = EngineSettings { context: Some(100_000), ..settings };
+        assert_eq!(asked.context(131_072), 100_000);
+    }
+}

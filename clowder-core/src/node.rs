@@ -1,0 +1,123 @@
+//! The machines that workers run on, as a [`Backend`](crate::Backend) observes them.
+
+use crate::url::ModelUrl;
+use crate::worker::{Worker, WorkerId};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+/// The name of a node, as its backend knows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeName(pub String);
+
+impl NodeName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for NodeName {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// What a node can give to workers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// Bytes of memory that workers may take, the system's own share already left out.
+    pub memory: u64,
+    /// Processor cores.
+    pub cores: u32,
+    /// Accelerators, in the node's own order.
+    pub accelerators: Vec<Accelerator>,
+}
+
+/// A GPU or the like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accelerator {
+    /// Its maker's name for it.
+    pub name: String,
+    /// Bytes of its memory.
+    pub memory: u64,
+}
+
+/// A machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name.
+    pub name: NodeName,
+    /// What it carries for selectors.
+    pub labels: BTreeMap<String, String>,
+    /// What it can give.
+    pub capacity: Capacity,
+    /// Whether new workers may go there: up, and not being drained.
+    pub schedulable: bool,
+    /// Models whose files are already on it.
+    pub cached: BTreeSet<ModelUrl>,
+}
+
+impl Node {
+    /// A schedulable node of so many bytes of memory and nothing else.
+    pub fn with_memory(name: impl Into<NodeName>, memory: u64) -> Self {
+        Self {
+            name: name.into(),
+            labels: BTreeMap::new(),
+            capacity: Capacity { memory, cores: 1, accelerators: Vec::new() },
+            schedulable: true,
+            cached: BTreeSet::new(),
+        }
+    }
+}
+
+/// All that a backend observes, at one moment. Cheap to clone: entries are shared.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inventory {
+    /// The nodes, by name.
+    pub nodes: BTreeMap<NodeName, Arc<Node>>,
+    /// The workers, by id.
+    pub workers: BTreeMap<WorkerId, Arc<Worker>>,
+}
+
+impl Inventory {
+    /// Bytes of a node's memory that no worker has been promised.
+    pub fn free_memory(&self, node: &Node) -> u64 {
+        let taken = self
+            .workers
+            .values()
+            .filter(|worker| worker.node == node.name && worker.state.holds_memory())
+            .fold(0_u64, |sum, worker| sum.saturating_add(worker.memory));
+        node.capacity.memory.saturating_sub(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::WorkerState;
+
+    #[test]
+    fn only_workers_that_live_take_memory() {
+        let node = Node::with_memory("a", 100);
+        let mut inventory = Inventory::default();
+        for (id, state, memory) in [
+            ("m-1-0", WorkerState::Ready, 30),
+            ("m-1-1", WorkerState::Stopped, 50),
+        ] {
+            let mut worker = Worker::new(id.parse().unwrap(), "m".parse().unwrap(), "a".into());
+            worker.state = state;
+            worker.memory = memory;
+            inventory.workers.insert(worker.id.clone(), Arc::new(worker));
+        }
+        assert_eq!(inventory.free_memory(&node), 70);
+    }
+}

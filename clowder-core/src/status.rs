@@ -1,0 +1,58 @@
+//! How a desired model fares, for its user.
+
+use crate::gguf::GgufFacts;
+use crate::model::{ModelName, ModelSpec};
+use crate::worker::Worker;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Where a model stands as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ModelPhase {
+    /// Recorded; nothing runs yet.
+    Pending,
+    /// Its file is on the way to a node.
+    Fetching,
+    /// Workers are loading it.
+    Starting,
+    /// Serves, with as many workers as asked.
+    Ready,
+    /// Serves, with fewer workers than asked or with an older revision among them.
+    Degraded,
+    /// Does not serve, and needs somebody.
+    Failed,
+    /// Asked for with no replicas.
+    Idle,
+}
+
+/// How a desired model fares.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelStatus {
+    /// What was asked for.
+    pub spec: Arc<ModelSpec>,
+    /// Which generation of it this status speaks of.
+    pub generation: u64,
+    /// Where it stands.
+    pub phase: ModelPhase,
+    /// Why it does not serve as asked, for a person.
+    pub reason: Option<String>,
+    /// What its file's header says, once read.
+    pub facts: Option<Arc<GgufFacts>>,
+    /// Bytes of memory that one worker of it takes, once known.
+    pub memory: Option<u64>,
+    /// Its workers.
+    pub workers: Vec<Arc<Worker>>,
+}
+
+impl ModelStatus {
+    /// Workers that serve.
+    pub fn ready(&self) -> usize {
+        self.workers.iter().filter(|worker| worker.serving().is_some()).count()
+    }
+}
+
+/// The status of all desired models, by name.
+pub type ModelStatuses = BTreeMap<ModelName, Arc<ModelStatus>>;

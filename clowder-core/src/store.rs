@@ -1,0 +1,191 @@
+//! `ModelStore`: is this model on that node?
+
+use crate::node::NodeName;
+use crate::secret::Credentials;
+use crate::source::{Digest, SourceError};
+use crate::url::ModelUrl;
+use crate::BoxError;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::any::Any;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// A model to be had on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchRequest {
+    /// Where it comes from.
+    pub url: ModelUrl,
+    /// What its main file must hash to.
+    pub digest: Option<Digest>,
+    /// What its source asks for.
+    pub credentials: Option<Credentials>,
+}
+
+impl From<ModelUrl> for FetchRequest {
+    fn from(url: ModelUrl) -> Self {
+        Self { url, digest: None, credentials: None }
+    }
+}
+
+/// How far a fetch is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchProgress {
+    /// Bytes on the node.
+    pub bytes: u64,
+    /// Bytes in all, once known.
+    pub total: Option<u64>,
+    /// Bytes per second, over the last seconds.
+    pub rate: u64,
+}
+
+impl FetchProgress {
+    /// Seconds left at the present rate, where that can be said.
+    pub fn eta_seconds(&self) -> Option<u64> {
+        let left = self.total?.checked_sub(self.bytes)?;
+        (self.rate > 0).then(|| left.div_ceil(self.rate))
+    }
+}
+
+/// Keeps a stored model from eviction until the last clone is dropped.
+#[derive(Clone)]
+pub struct Lease(#[allow(dead_code, reason = "held for its Drop alone")] Arc<dyn Any + Send + Sync>);
+
+impl Lease {
+    /// A lease that ends with `guard`.
+    pub fn new(guard: impl Any + Send + Sync) -> Self {
+        Self(Arc::new(guard))
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lease")
+    }
+}
+
+/// A model on a node, whole and verified.
+#[derive(Clone, Debug)]
+pub struct StoredModel {
+    /// The file a worker opens, as a path of that node.
+    pub path: PathBuf,
+    /// What that file hashes to.
+    pub digest: Digest,
+    /// Bytes of all its files.
+    pub bytes: u64,
+    /// Keeps it there.
+    pub lease: Lease,
+}
+
+/// A model that a node has, or has begun to have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CachedModel {
+    /// Where it came from.
+    pub url: ModelUrl,
+    /// Its main file's digest, once complete.
+    pub digest: Option<Digest>,
+    /// Bytes on the node.
+    pub bytes: u64,
+    /// Whether it is whole and verified.
+    pub complete: bool,
+}
+
+/// Models on nodes: this machine's cache, or the storage managers of a cluster.
+#[async_trait]
+pub trait ModelStore: Send + Sync {
+    /// Makes the model present on the node and returns where. Callers at the same time share one fetch; a fetch that
+    /// broke off is taken up where it ended. `progress` is updated while it runs.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a model that is whole on the node is returned without its source being asked.
+    async fn ensure(
+        &self,
+        node: &NodeName,
+        request: FetchRequest,
+        progress: watch::Sender<FetchProgress>,
+    ) -> Result<StoredModel, StoreError>;
+
+    /// The models of a node, by URL.
+    async fn inventory(&self, node: &NodeName) -> Result<Vec<CachedModel>, StoreError>;
+
+    /// Forgets a model and frees its bytes, unless a lease holds them. Unknown models are no error.
+    async fn remove(&self, node: &NodeName, url: &ModelUrl) -> Result<(), StoreError>;
+}
+
+/// Why a model is not on a node.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Its source did not give it.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The bytes are not what they should be; they were thrown away.
+    #[error("{url}: expected {expected}, got {actual}; the bytes were discarded")]
+    DigestMismatch {
+        /// What was fetched.
+        url: ModelUrl,
+        /// What it should hash to.
+        expected: Digest,
+        /// What it hashes to.
+        actual: Digest,
+    },
+    /// The disk has not the room.
+    #[error("no room for {url}: needs {needed} bytes, {free} free in {folder}; free some or move the cache")]
+    NoSpace {
+        /// What was fetched.
+        url: ModelUrl,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes there.
+        free: u64,
+        /// The cache's folder.
+        folder: PathBuf,
+    },
+    /// It cannot go while a worker uses it.
+    #[error("{url} is in use by a worker: remove the model that runs it first")]
+    InUse {
+        /// What should go.
+        url: ModelUrl,
+    },
+    /// The node is not one of this store's.
+    #[error("no storage manager is known on node {node}")]
+    UnknownNode {
+        /// The node.
+        node: NodeName,
+    },
+    /// Reading or writing the cache failed.
+    #[error("the cache {what} failed")]
+    Cache {
+        /// What was being done, with the path.
+        what: String,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later without anybody changing what is asked.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Source(source) => source.is_transient(),
+            Self::NoSpace { .. } | Self::Cache { .. } | Self::UnknownNode { .. } | Self::InUse { .. } => true,
+            Self::DigestMismatch { .. } => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eta_is_said_only_where_it_can_be() {
+        let progress = FetchProgress { bytes: 10, total: Some(110), rate: 30 };
+        assert_eq!(progress.eta_seconds(), Some(4));
+        assert_eq!(FetchProgress { rate: 0, ..progress }.eta_seconds(), None);
+        assert_eq!(FetchProgress { total: None, ..progress }.eta_seconds(), None);
+    }
+}

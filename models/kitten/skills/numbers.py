@@ -1,0 +1,140 @@
+"""Counting and small arithmetic."""
+
+from __future__ import annotations
+
+from skills import words
+from skills.base import Source, Unit, ask
+
+TERSE = ["Answer in one word.", "Reply with one word only.", "Answer with one word.", "Give only the answer.", "Be brief: one word."]
+TERSE_HELD = ["Answer in one word.", "Answer with one word only."]
+
+PLUS = ["What is {a} + {b}?", "{a} + {b}", "{a}+{b}", "{a} + {b} = ?", "{a}+{b}=", "Add {a} and {b}", "What is {a} plus {b}?", "How much is {a} + {b}?",
+        "Calculate {a} + {b}", "What's {a} plus {b}?", "Sum of {a} and {b}?", "Compute {a} plus {b}", "what does {a} + {b} make?", "Tell me {a} + {b}", "{a} plus {b}?"]
+PLUS_HELD = ["How much is {a} plus {b}?", "Please add {a} and {b}.", "What is the sum of {a} and {b}?", "Can you calculate {a} + {b}?", "what's {a}+{b}?"]
+MINUS = ["What is {a} - {b}?", "{a} - {b}", "{a}-{b}", "{a} - {b} = ?", "{a}-{b}=", "Subtract {b} from {a}", "What is {a} minus {b}?", "How much is {a} - {b}?",
+         "Calculate {a} - {b}", "What's {a} minus {b}?", "Take {b} from {a}", "Compute {a} minus {b}", "what does {a} - {b} make?", "Tell me {a} - {b}", "{a} minus {b}?"]
+MINUS_HELD = ["How much is {a} minus {b}?", "Please subtract {b} from {a}.", "Can you calculate {a} - {b}?", "what's {a}-{b}?"]
+
+BIGGER = ["Which is {w}, {a} or {b}?", "Which number is {w}: {a} or {b}?", "What is {w}, {a} or {b}?", "{a} or {b}: which is {w}?", "Is {a} or {b} {w}?",
+          "Tell me which is {w}: {a} or {b}", "Compare {a} and {b}: which is {w}?", "Of {a} and {b}, which is {w}?", "Which one is {w}, {a} or {b}?"]
+BIGGER_HELD = ["Which of {a} and {b} is {w}?", "What number is {w}, {a} or {b}?", "Please tell me which is {w}, {a} or {b}."]
+IS = ["Is {a} {w} than {b}?", "Is it true that {a} is {w} than {b}?", "{a} is {w} than {b}, right?", "Tell me if {a} is {w} than {b}", "is {a} really {w} than {b}?", "Would you say {a} is {w} than {b}?"]
+IS_HELD = ["Is the number {a} {w} than {b}?", "Can you tell me if {a} is {w} than {b}?", "Is {a} {w} than {b} or not?"]
+
+COUNT = ["Count from {a} to {b}", "Count {a} to {b}", "Please count from {a} to {b}", "Can you count from {a} to {b}?", "Count from {a} up to {b}", "List the numbers from {a} to {b}",
+         "Write the numbers {a} to {b}", "count {a} through {b}", "Say all numbers from {a} to {b}", "Numbers from {a} to {b}, please", "Give me the numbers from {a} to {b}"]
+COUNT_HELD = ["Could you count from {a} to {b}?", "Please list the numbers from {a} to {b}.", "I want you to count from {a} to {b}.", "Write all numbers from {a} to {b}."]
+COUNT_ONE = ["Count to {b}", "Please count to {b}", "Can you count to {b}?", "count up to {b}", "Count until {b}", "I want you to count to {b}"]
+COUNT_ONE_HELD = ["Could you count to {b}?", "Count up to {b}, please.", "Count for me to {b}."]
+DOWN = ["Count down from {a} to {b}", "Count backwards from {a} to {b}", "Please count down from {a} to {b}", "Count back from {a} to {b}", "Can you count down from {a} to {b}?",
+        "Countdown from {a} to {b}", "List the numbers down from {a} to {b}"]
+DOWN_HELD = ["Could you count down from {a} to {b}?", "I want you to count down from {a} to {b}.", "Please count backwards from {a} to {b}."]
+
+LETTERS = ["How many letters are in {w}?", "How many letters does {w} have?", "Count the letters in {w}", "Count the letters of {w}", "Number of letters in {w}?",
+           "How long is the word {w}?", "Tell me how many letters {w} has", "How many letters has {w}?", "How many letters are there in the word {w}?"]
+LETTERS_HELD = ["How many letters are there in {w}?", "Please count the letters in {w}.", "How many letters does the word {w} have?"]
+ITEMS = ["How many words are in this list: {l}?", "Count the words: {l}", "How many items are there: {l}?", "Count these: {l}", "How many things are in the list {l}?",
+         "Count the items in {l}", "How many words: {l}", "Number of words in {l}?", "Count: {l}"]
+ITEMS_HELD = ["How many items are in this list: {l}?", "Please count the words: {l}", "How many words do you see: {l}?"]
+
+
+def _say(source: Source, text: str) -> str:
+    return text if source.held else source.casual(text)
+
+
+def _terse(source: Source, question: str, full: str, short: str) -> Unit:
+    if source.chance(0.2):
+        return ask(question, short, system=source.pick(TERSE, TERSE_HELD))
+    return ask(question, full)
+
+
+def _operand(source: Source) -> int:
+    return source.number(0, 9) if source.chance(0.2) else source.number(0, 99)
+
+
+def add(source: Source) -> Unit:
+    """Sums of two numbers below one hundred."""
+    while True:
+        a, b = _operand(source), _operand(source)
+        if source.owns("add", a, b):
+            break
+    q = source.pick(PLUS, PLUS_HELD).format(a=a, b=b)
+    return _terse(source, _say(source, q), f"{a} + {b} = {a + b}", str(a + b))
+
+
+def subtract(source: Source) -> Unit:
+    """Differences of two numbers below one hundred, never negative."""
+    while True:
+        b, a = sorted((_operand(source), _operand(source)))
+        if source.owns("subtract", a, b):
+            break
+    q = source.pick(MINUS, MINUS_HELD).format(a=a, b=b)
+    return _terse(source, _say(source, q), f"{a} - {b} = {a - b}", str(a - b))
+
+
+def compare(source: Source) -> Unit:
+    """The bigger or smaller of two numbers, or whether one is."""
+    while True:
+        a, b = source.number(0, 99), source.number(0, 99)
+        if source.chance(0.3):
+            b = min(99, max(0, a + source.number(-9, 9)))
+        if a != b and source.owns("compare", a, b):
+            break
+    big = source.chance(0.5)
+    word = source.choice(["bigger", "larger", "greater"] if big else ["smaller", "less", "lower"])
+    if source.chance(0.6):
+        winner = max(a, b) if big else min(a, b)
+        q = source.pick(BIGGER, BIGGER_HELD).format(a=a, b=b, w=word)
+        return _terse(source, _say(source, q), f"{winner} is {word}.", str(winner))
+    q = source.pick(IS, IS_HELD).format(a=a, b=b, w=word)
+    yes = (a > b) == big
+    full = f"Yes, {a} is {word} than {b}." if yes else f"No, {a} is not {word} than {b}."
+    return _terse(source, _say(source, q), full, "Yes" if yes else "No")
+
+
+def _numbers(a: int, b: int) -> str:
+    step = 1 if b >= a else -1
+    return ", ".join(str(n) for n in range(a, b + step, step))
+
+
+def count(source: Source) -> Unit:
+    """Counting up or down by at most thirty."""
+    kind = source.rng.random()
+    while True:
+        a = source.number(0, 20) if source.chance(0.6) else source.number(0, 180)
+        b = a + source.number(2, 25)
+        if source.owns("count", a, b):
+            break
+    if kind < 0.3:
+        b = source.number(2, 30)
+        return ask(_say(source, source.pick(COUNT_ONE, COUNT_ONE_HELD).format(b=b)), _numbers(1, b))
+    if kind < 0.65:
+        return ask(_say(source, source.pick(COUNT, COUNT_HELD).format(a=a, b=b)), _numbers(a, b))
+    return ask(_say(source, source.pick(DOWN, DOWN_HELD).format(a=b, b=a)), _numbers(b, a))
+
+
+def count_long(source: Source) -> Unit:
+    """Counting from 1 up to as far as 200."""
+    top = source.number(20, 200)
+    if source.chance(0.3):
+        top = source.choice([50, 100, 150, 200])
+    if source.chance(0.5):
+        return ask(_say(source, source.pick(COUNT_ONE, COUNT_ONE_HELD).format(b=top)), _numbers(1, top))
+    return ask(_say(source, source.pick(COUNT, COUNT_HELD).format(a=1, b=top)), _numbers(1, top))
+
+
+def count_letters(source: Source) -> Unit:
+    """Letters of a word, by numbering them."""
+    word = source.word()
+    while len(word) > 12:
+        word = source.word()
+    listed = " ".join(f"{c}{n}" for n, c in enumerate(word, 1))
+    shown = source.choice([word, f'"{word}"', f"'{word}'"])
+    return ask(source.pick(LETTERS, LETTERS_HELD).format(w=shown), f"{listed}: {len(word)} letters.")
+
+
+def count_items(source: Source) -> Unit:
+    """Words of a list, by numbering them."""
+    items = [source.of(words.COMMON + words.ANIMALS + words.COLORS + words.FOODS) for _ in range(source.number(2, 10))]
+    numbered = ", ".join(f"{n} {w}" for n, w in enumerate(items, 1))
+    return ask(source.pick(ITEMS, ITEMS_HELD).format(l=", ".join(items)), f"{numbered}: {len(items)} words.")
