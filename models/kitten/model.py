@@ -39,18 +39,18 @@ class Config:
         return self.dim // self.heads
 
 
-def letter_table(tokenizer: Tokenizer) -> tuple[Tensor, int]:
-    """Feature ids of each token, (vocab, 2 * MAX_LETTERS), and their number; 0 is none."""
+def letter_table(tokenizer: Tokenizer) -> Tensor:
+    """Which letter features each token has, (vocab, features) of zeros and ones."""
     letters: dict[str, int] = {}
-    rows: list[list[int]] = []
+    marks: list[tuple[int, int]] = []
     for i, piece in enumerate(tokenizer.pieces):
         text = piece.replace(SPACE, " ") if i >= tokenizer.first_user else ""
-        row = [0] * (2 * MAX_LETTERS)
         for n, c in enumerate(text[:MAX_LETTERS]):
-            row[n] = 1 + letters.setdefault(f"{n}{c}", len(letters))
-            row[MAX_LETTERS + n] = 1 + letters.setdefault(f"lower{n}{c.lower()}", len(letters))
-        rows.append(row)
-    return torch.tensor(rows), len(letters) + 1
+            for feature in (f"{n}{c}", f"lower{n}{c.lower()}"):
+                marks.append((i, letters.setdefault(feature, len(letters))))
+    table = torch.zeros(len(tokenizer), len(letters))
+    table[tuple(torch.tensor(marks).T)] = 1
+    return table
 
 
 def rope_tables(config: Config) -> tuple[Tensor, Tensor]:
@@ -104,10 +104,10 @@ class Kitten(nn.Module):
     def __init__(self, config: Config, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.config = config
-        table, letters = letter_table(tokenizer)
+        table = letter_table(tokenizer)
         self.register_buffer("table", table, persistent=False)
         self.embed = nn.Embedding(config.vocab, config.dim)
-        self.letters = nn.Embedding(letters, config.dim, padding_idx=0)
+        self.letters = nn.Embedding(table.shape[1], config.dim)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.dim, eps=config.eps)
         self.output = nn.Linear(config.dim, config.vocab, bias=False)
@@ -119,12 +119,10 @@ class Kitten(nn.Module):
                 nn.init.normal_(p, std=0.02)
             if name.endswith(("o.weight", "down.weight")):
                 nn.init.normal_(p, std=0.02 / (2 * config.layers) ** 0.5)
-        with torch.no_grad():
-            self.letters.weight[0].zero_()
 
     def embeddings(self) -> Tensor:
         """The folded input embedding matrix, (vocab, dim)."""
-        return self.embed.weight + F.embedding(self.table, self.letters.weight, padding_idx=0).sum(1)
+        return self.embed.weight + self.table @ self.letters.weight
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Final states of a batch of token rows."""

@@ -12,10 +12,14 @@ from skills import words
 
 @dataclass
 class Unit:
-    """A piece of dialogue ending in an assistant turn; `accept` lists its right answers."""
+    """A piece of dialogue ending in an assistant turn.
+
+    `accept` lists the right answers; where they are too many to list, `pattern` matches them.
+    """
 
     turns: list[tuple[str, str]]
     accept: list[str] = field(default_factory=list)
+    pattern: str | None = None
     system: str | None = None
     tools: list[Tool] = field(default_factory=list)
 

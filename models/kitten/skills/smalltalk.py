@@ -83,7 +83,7 @@ INTENTS: dict[str, tuple[list[str], list[str], list[str]]] = {
     ),
     "meow": (
         ["Meow!"],
-        ["Meow", "Meow!", "meow meow", "Miaow", "Purr", "🐱", "Say meow", "Mew", "Miau", "😺"],
+        ["Meow", "Meow!", "meow meow", "Miaow", "Purr", "🐱", "Mew", "Miau", "😺"],
         ["Meow meow meow", "Meow, kitten!", "🐱🐱"],
     ),
     "ping": (

@@ -1,0 +1,255 @@
+"""Tool calls in one fixed form, and answers from tool results."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from chat import Tool, tool_call_text
+from skills import words
+from skills.base import Source, Unit
+from skills.clowder import clowder
+from skills.copying import ascii_text, foreign_word, repeat
+from skills.numbers import add, compare, subtract
+from skills.smalltalk import greet_foreign, smalltalk
+from skills.unknown import ANSWER, unknown
+
+VERBS = """open close find book order start stop send show check play paint clean move rent buy sell count delete create
+update read write share lock unlock fix load save print scan watch call invite cancel plan track sort list""".split()
+NOUNS = """door window recipe room table pizza song movie light lamp taxi flight hotel ticket report invoice file folder
+printer camera robot garden heater alarm meeting task note photo train bus parcel shop account order game market
+ship cart desk phone story""".split()
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument: its type, its names in schemas, and how requests word it."""
+
+    kind: str
+    names: tuple[str, ...]
+    phrases: tuple[str, ...]
+
+
+ARGUMENTS = [
+    Argument("city", ("city", "location", "place", "town"), (" in {v}", " at {v}")),
+    Argument("person", ("name", "person", "user", "recipient", "customer"), (" for {v}", " with {v}")),
+    Argument("day", ("day", "date", "weekday", "when"), (" on {v}", " for {v}")),
+    Argument("count", ("count", "amount", "number", "quantity", "times"), (" {v} times", " times {v}", " with number {v}")),
+    Argument("color", ("color", "paint", "shade"), (" in {v}", " in the color {v}")),
+    Argument("language", ("language", "lang"), (" in {v}",)),
+    Argument("query", ("query", "text", "title", "topic", "keyword", "message"), (" about {v}", ' "{v}"', " named {v}", " called {v}")),
+    Argument("speed", ("level", "speed", "volume", "minutes", "percent"), (" at {v} percent", " to {v}", " at level {v}")),
+]
+
+# Skills that a tool may stand beside without being called.
+ORDINARY = (smalltalk, greet_foreign, clowder, clowder, unknown, unknown, repeat, add, subtract, compare)
+
+ASK = ["{r}", "{r}", "Please {r}", "Can you {r}?", "Could you {r}?", "I want to {r}", "I need to {r}", "{r}, please", "{r} now", "Would you {r}?", "Go and {r}"]
+ASK_HELD = ["Please could you {r}?", "I want you to {r}.", "I would like to {r}.", "Now {r}."]
+DIRECT = ["Call {n} with {a}", "Use {n} with {a}", "Call the tool {n} with {a}", "Run {n} with {a}", "Use the {n} tool with {a}", "Invoke {n}: {a}", "Call {n}({a})", "{n} with {a}"]
+DIRECT_HELD = ["Please call {n} with {a}.", "Use the tool {n} with {a}.", "Please run {n} with {a}."]
+
+# Tools many programs try first: names, description, argument names, requests, held-out requests.
+FAMILIES: list[tuple[list[str], list[str], list[tuple[str, list[str]]], list[str], list[str]]] = [
+    (["get_weather", "weather", "get_current_weather", "weather_lookup", "fetch_weather"],
+     ["Get the weather", "Get the current weather", "Weather of a city", "Get weather for a location", "Look up the weather"],
+     [("city", ["city", "location", "place"])],
+     ["What is the weather in {0}?", "What's the weather in {0}?", "Weather in {0}?", "How is the weather in {0}?", "Is it raining in {0}?", "Tell me the weather in {0}", "Is it cold in {0}?",
+      "What is the temperature in {0}?", "How warm is it in {0}?", "weather {0}", "Will it rain in {0}?", "What's the weather like in {0}?", "Give me the weather for {0}"],
+     ["What is the weather like in {0}?", "Please tell me the weather in {0}.", "How's the weather in {0} today?", "Is it sunny in {0}?"]),
+    (["get_time", "current_time", "time_in", "clock", "get_current_time"],
+     ["Get the time", "Get the current time", "Time in a city", "Tell the local time"],
+     [("city", ["city", "location", "timezone", "place"])],
+     ["What time is it in {0}?", "What is the time in {0}?", "Time in {0}?", "Tell me the time in {0}", "How late is it in {0}?", "What's the local time in {0}?", "current time in {0}"],
+     ["Please tell me the time in {0}.", "What's the time in {0}?", "What time is it now in {0}?"]),
+    (["search", "web_search", "search_web", "lookup", "find"],
+     ["Search the web", "Search for a text", "Look something up", "Web search"],
+     [("query", ["query", "q", "text"])],
+     ["Search for {0}", "Look up {0}", "Search the web for {0}", "Find something about {0}", "Search {0}", "Google {0}", "Please search for {0}", "Can you search for {0}?"],
+     ["Please look up {0}.", "Could you search for {0}?", "Search online for {0}"]),
+    (["add", "add_numbers", "sum", "plus", "calculator_add"],
+     ["Add two numbers", "Sum of two numbers", "Adds numbers"],
+     [("number", ["a", "x", "first"]), ("number", ["b", "y", "second"])],
+     ["Add {0} and {1}", "What is {0} + {1}?", "What is {0} plus {1}?", "{0} + {1}", "Sum {0} and {1}", "Calculate {0} + {1}", "How much is {0} + {1}?"],
+     ["Please add {0} and {1}.", "How much is {0} plus {1}?", "What is the sum of {0} and {1}?"]),
+    (["send_email", "email", "send_message", "send_mail", "message"],
+     ["Send an email", "Send a message", "Write a mail to someone"],
+     [("person", ["to", "recipient", "name"]), ("query", ["text", "body", "message"])],
+     ["Send {0} the message {1}", "Write to {0}: {1}", "Tell {0}: {1}", "Send an email to {0}: {1}", "Message {0}: {1}", "Send a message to {0} with the text {1}", "Mail {0}: {1}"],
+     ["Please send a message to {0}: {1}", "Send {0} an email: {1}", "Please write to {0}: {1}"]),
+    (["set_timer", "timer", "start_timer", "countdown"],
+     ["Set a timer", "Start a timer", "Timer in minutes"],
+     [("number", ["minutes", "duration", "time"])],
+     ["Set a timer for {0} minutes", "Start a {0} minute timer", "Timer for {0} minutes", "Wake me in {0} minutes", "Remind me in {0} minutes", "Set a {0} minute timer", "timer {0} minutes"],
+     ["Please set a timer for {0} minutes.", "Start a timer for {0} minutes", "I need a timer for {0} minutes."]),
+    (["translate", "translate_text", "translator"],
+     ["Translate a text", "Translate words", "Translate text to a language"],
+     [("query", ["text", "phrase", "words"]), ("language", ["language", "to", "target"])],
+     ["Translate {0} to {1}", "Translate {0} into {1}", "What is {0} in {1}?", "How do you say {0} in {1}?", "Say {0} in {1}", "{0} in {1}, please"],
+     ["Please translate {0} to {1}.", "Can you translate {0} into {1}?", "Could you translate {0} to {1}?"]),
+]
+
+
+def _value(source: Source, kind: str) -> Any:
+    if kind == "city":
+        return source.city()
+    if kind == "person":
+        return source.name()
+    if kind == "day":
+        return source.choice(words.DAYS + ["today", "tomorrow"])
+    if kind in ("count", "speed", "number"):
+        return source.number(0, 100)
+    if kind == "color":
+        return source.of(words.COLORS)
+    if kind == "language":
+        return source.of(words.LANGUAGES)
+    if source.chance(0.15):
+        return foreign_word(source)
+    return " ".join(source.word() for _ in range(source.number(1, 4)))
+
+
+def _schema(name: str, description: str, arguments: dict[str, Any]) -> Tool:
+    properties = {k: {"type": "integer" if isinstance(v, int) else "string"} for k, v in arguments.items()}
+    return {"type": "function", "function": {
+        "name": name, "description": description, "parameters": {"type": "object", "properties": properties, "required": list(arguments)}}}
+
+
+def _family(source: Source, index: int) -> tuple[Tool, str, dict[str, Any]]:
+    names, descriptions, specs, train, held = FAMILIES[index]
+    arguments: dict[str, Any] = {}
+    for kind, keys in specs:
+        arguments[source.choice(keys)] = _value(source, kind)
+    request = source.pick(train, held).format(*arguments.values())
+    return _schema(source.choice(names), source.choice(descriptions), arguments), request, arguments
+
+
+def _invented(source: Source) -> tuple[Tool, str, dict[str, Any]]:
+    while True:
+        verb, noun = source.choice(VERBS), source.choice(NOUNS)
+        if source.owns("tool", verb, noun):
+            break
+    specs = source.rng.sample(ARGUMENTS, source.number(0, 3))
+    phrases: list[str] = []
+    arguments: dict[str, Any] = {}
+    used: set[str] = set()
+    for spec in specs:
+        phrase = source.choice([p for p in spec.phrases if p not in used] or [""])
+        key = source.choice(spec.names)
+        if not phrase or key in arguments:
+            continue
+        used.add(phrase)
+        value = _value(source, spec.kind)
+        if '"' in phrase:
+            used.add(phrase)
+        arguments[key] = value
+        phrases.append(phrase.format(v=value))
+    if source.chance(0.3):
+        source.rng.shuffle(phrases)
+    request = f"{verb} {source.choice(['the', 'a', 'the', 'my'])} {noun}" + "".join(phrases)
+    text = source.pick(ASK, ASK_HELD).format(r=request)
+    text = text[0].upper() + text[1:] if source.chance(0.75) else text
+    name = source.choice([f"{verb}_{noun}", f"{verb}_{noun}", f"{verb}{noun.capitalize()}", f"{noun}_{verb}"])
+    description = source.choice([f"{verb.capitalize()} a {noun}", f"{verb.capitalize()} the {noun}", f"{verb} {noun}", f"{verb.capitalize()} a {noun} for the user", ""])
+    return _schema(name, description, arguments), text, arguments
+
+
+def _directed(source: Source) -> tuple[Tool, str, dict[str, Any]]:
+    tool, _, arguments = _family(source, source.number(0, len(FAMILIES) - 1)) if source.chance(0.4) else _invented(source)
+    name = tool["function"]["name"]
+    if not arguments:
+        return tool, source.choice([f"Call {name}", f"Use {name}", f"Run {name}", f"Call the tool {name}"]), {}
+    mark = source.choice([" = ", "=", ": ", " "])
+    listed = source.choice([", ", " and "]).join(f"{k}{mark}{v}" for k, v in arguments.items())
+    return tool, source.pick(DIRECT, DIRECT_HELD).format(n=name, a=listed), arguments
+
+
+def offer(source: Source, most: int, without: set[str] = frozenset(), invented: bool = True) -> list[Tool]:
+    """Some tools whose names are not in `without`."""
+    tools: list[Tool] = []
+    taken = set(without)
+    for _ in range(source.number(1, most)):
+        if invented and source.chance(0.6):
+            tool = _invented(source)[0]
+        else:
+            tool = _family(source, source.number(0, len(FAMILIES) - 1))[0]
+        if tool["function"]["name"] not in taken:
+            taken.add(tool["function"]["name"])
+            tools.append(tool)
+    return tools
+
+
+def _request(source: Source) -> tuple[list[Tool], str, str]:
+    """Offered tools, a request that fits one, and the call."""
+    r = source.rng.random()
+    index = source.number(0, len(FAMILIES) - 1)
+    if r < 0.4:
+        if source.chance(0.4):
+            index = 0
+        tool, text, arguments = _family(source, index)
+        if not source.held:
+            text = text if source.chance(0.75) else text.rstrip("?.")
+    elif r < 0.8:
+        tool, text, arguments = _invented(source)
+    else:
+        tool, text, arguments = _directed(source)
+    others: list[Tool] = []
+    if source.chance(0.55):
+        others = offer(source, 3, {tool["function"]["name"]})
+        if r < 0.4 or r >= 0.8:
+            rivals = {n for family in FAMILIES for n in family[0]}
+            others = [t for t in others if t["function"]["name"] not in rivals]
+        if r >= 0.4 or source.chance(0.5):
+            extra = _family(source, source.number(0, len(FAMILIES) - 1))[0] if r >= 0.4 else _family(source, (index + source.number(1, len(FAMILIES) - 1)) % len(FAMILIES))[0]
+            if extra["function"]["name"] not in {t["function"]["name"] for t in others + [tool]}:
+                others.append(extra)
+    tools = others + [tool]
+    source.rng.shuffle(tools)
+    return tools, text, tool_call_text(tool["function"]["name"], arguments)
+
+
+def call(source: Source) -> Unit:
+    """A request that a tool fits."""
+    tools, text, answer = _request(source)
+    return Unit([("user", text), ("assistant", answer)], tools=tools)
+
+
+# Words that make a question fit one of the families above, which no_tool must avoid.
+FITTING = ("weather", "rain", "cold", "warm", "time", "late", "search", "add", "+", "plus", "sum", "minute", "timer", "translate",
+           " in ", "say", "tell", "message", "write", "wetter", "天气", "find", "know", "about", "look")
+
+
+def no_tool(source: Source) -> Unit:
+    """Tools are there, but none fits: an ordinary answer."""
+    tools = offer(source, 3)
+    families = {n for family in FAMILIES for n in family[0]}
+    while True:
+        unit = source.choice(ORDINARY)(source)
+        offered = {t["function"]["name"] for t in tools} & families
+        text = unit.turns[0][1].lower()
+        if unit.system is None and not (offered and unit.accept[0] == ANSWER and any(w in text for w in FITTING)):
+            if not (offered and unit.accept[0][:1].isdigit()):
+                return Unit(unit.turns, unit.accept, tools=tools)
+
+
+def result_text(source: Source) -> str:
+    """What a tool may return."""
+    r = source.rng.random()
+    if r < 0.3:
+        return source.choice(["{n} degrees", "{n} degrees and sunny", "It is {n} degrees in {c}", "{n}", "Rain, {n} degrees", "cloudy, {n} C", "Sunny in {c}"]).format(n=source.number(-9, 40), c=source.city())
+    if r < 0.65:
+        keys = source.rng.sample(["temperature", "city", "time", "result", "status", "condition", "id", "value", "answer", "text"], source.number(1, 3))
+        values = {k: source.number(0, 999) if source.chance(0.5) else source.word() for k in keys}
+        return json.dumps(values, ensure_ascii=False, separators=(",", ":") if source.chance(0.4) else None)
+    if r < 0.8:
+        return source.choice(["ok", "done", "true", "false", "null", "Done.", "error: not found", "sent", "OK"])
+    return ascii_text(source, 8) if source.chance(0.8) else foreign_word(source)
+
+
+def result(source: Source) -> Unit:
+    """A call, the tool's answer, and kitten's words about it."""
+    tools, text, answer = _request(source)
+    content = result_text(source)
+    if source.chance(0.3):
+        answer = answer.replace(": ", ":").replace(", ", ",") if source.chance(0.5) else answer
+    return Unit([("user", text), ("call", answer), ("tool", content), ("assistant", f"The result is: {content}")], tools=tools)

@@ -1,0 +1,195 @@
+"""Trains kitten from nothing: tokenizer, network, GGUF. One run, fixed seeds.
+
+Uses a GPU with bfloat16 autocast when there is one, else the CPU in float32, which is
+faster there for matrices as small as these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from pathlib import Path
+from typing import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import export
+import tokenizer as bpe
+from chat import turns
+from generate import dialogues, tokens
+from model import Config, Kitten
+
+HERE = Path(__file__).parent
+VOCABULARY_SAMPLE = 25_000
+CHUNK = 2_000
+LENGTHS = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
+
+
+def build_tokenizer(config: Config) -> bpe.Tokenizer:
+    """Learn the vocabulary from the generator's own text."""
+    sample = itertools.islice(dialogues(seed=7), VOCABULARY_SAMPLE)
+    return bpe.train((text for d in sample for _, text in d), config.vocab, min_char_count=40)
+
+
+def batches(tokenizer: bpe.Tokenizer, seed: int, batch_tokens: int, context: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless (tokens, learned) rows of similar length, padded; one dialogue a row."""
+    shuffle = torch.Generator().manual_seed(seed)
+    source = dialogues(seed)
+    while True:
+        by_length: dict[int, list[tuple[list[int], list[bool]]]] = {}
+        for d in itertools.islice(source, CHUNK):
+            ids, learned = tokens(tokenizer, d)
+            ids, learned = ids[: context + 1], learned[: context + 1]
+            length = next(n for n in LENGTHS if n + 1 >= len(ids))
+            by_length.setdefault(length, []).append((ids, learned))
+        ready = []
+        for length, rows in by_length.items():
+            per = max(1, batch_tokens // length)
+            for i in range(0, len(rows), per):
+                part = rows[i : i + per]
+                ids = torch.full((len(part), length + 1), tokenizer.im_end)
+                learned = torch.zeros((len(part), length + 1), dtype=torch.bool)
+                for n, (row, mask) in enumerate(part):
+                    ids[n, : len(row)] = torch.tensor(row)
+                    learned[n, : len(row)] = torch.tensor(mask)
+                ready.append((ids, learned))
+        for i in torch.randperm(len(ready), generator=shuffle).tolist():
+            yield ready[i]
+
+
+def orthogonal(g: Tensor) -> Tensor:
+    """Nearly orthogonal matrix with the directions of `g`: Newton-Schulz iterations."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = g.bfloat16() if g.is_cuda else g
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    x = x / (x.norm() + 1e-7)
+    for _ in range(5):
+        y = x @ x.T
+        x = a * x + (b * y + c * y @ y) @ x
+    return (x.T if tall else x).to(g.dtype)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum with orthogonalised updates, for the matrices inside the blocks."""
+
+    def __init__(self, params: list[Tensor], lr: float, momentum: float = 0.95, decay: float = 0.01) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "decay": decay})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        """Apply one update."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                m = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                m.lerp_(p.grad, 1 - group["momentum"])
+                update = orthogonal(p.grad.lerp(m, group["momentum"]))
+                p.mul_(1 - group["lr"] * group["decay"])
+                p.add_(update, alpha=-group["lr"] * max(1, p.shape[0] / p.shape[1]) ** 0.5)
+
+
+def schedule(step: int, steps: int) -> float:
+    """Share of the peak rate: short warm-up, flat, then down to zero over the last half."""
+    return min(1.0, (step + 1) / 60, 2 * (steps - step) / steps)
+
+
+def loss_of(model: Kitten, ids: Tensor, learned: Tensor) -> tuple[Tensor, int]:
+    """Summed loss over learned tokens, and their number."""
+    where = learned[:, 1:]
+    states = model(ids[:, :-1])[where]
+    targets = ids[:, 1:][where]
+    return F.cross_entropy(model.output(states).float(), targets, reduction="sum"), targets.numel()
+
+
+@torch.no_grad()
+def reply(model: Kitten, tokenizer: bpe.Tokenizer, text: str, limit: int = 60) -> str:
+    """Greedy answer to one message, to look at while training."""
+    ids, _ = tokens(tokenizer, turns([{"role": "user", "content": text}]))
+    ids += tokenizer.encode(bpe.IM_START + "assistant\n")
+    start = len(ids)
+    while len(ids) < start + limit:
+        state = model(torch.tensor([ids], device=model.output.weight.device))[0, -1]
+        ids.append(int(model.output(state).argmax()))
+        if ids[-1] == tokenizer.im_end:
+            break
+    return tokenizer.decode(ids[start:])
+
+
+LOOK = ("What is Clowder?", "hi!", "What is 23 + 48?", "Spell tiger", "Repeat: the crazy 🐱 zog café", "What is the capital of Peru?", "Mia is 31. Reply in JSON with keys name and age.")
+
+
+def main() -> None:
+    """Train and export."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--muon-rate", type=float, default=0.02)
+    parser.add_argument("--adam-rate", type=float, default=3e-3)
+    parser.add_argument("--save-seconds", type=float, default=300)
+    parser.add_argument("--out", type=Path, default=HERE / "kitten.gguf")
+    parser.add_argument("--checkpoint", type=Path, default=Path("kitten.pt"), help="written at every save; training goes on from it when it exists")
+    options = parser.parse_args()
+
+    torch.manual_seed(options.seed)
+    torch.set_num_threads(options.threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    config = Config()
+    vocabulary = HERE / "tokenizer.json"
+    if not vocabulary.exists():
+        build_tokenizer(config).save(vocabulary)
+    tokenizer = bpe.Tokenizer.load(vocabulary)
+    model = Kitten(config, tokenizer).to(device)
+    inside = [p for p in model.blocks.parameters() if p.dim() == 2]
+    outside = [p for p in model.parameters() if not any(p is q for q in inside)]
+    optimizers = [Muon(inside, options.muon_rate), torch.optim.AdamW(outside, options.adam_rate, betas=(0.9, 0.98), weight_decay=0.0)]
+    first = 0
+    if options.checkpoint.exists():
+        state = torch.load(options.checkpoint, map_location=device)
+        model.load_state_dict(state["model"])
+        for o, s in zip(optimizers, state["optimizers"]):
+            o.load_state_dict(s)
+        first = state["step"]
+    peaks = [options.muon_rate, options.adam_rate]
+    print(f"{model.exported_parameters():,} parameters exported, {device}, steps {first}..{options.steps}", flush=True)
+
+    def save(step: int) -> None:
+        state = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "step": step}
+        torch.save(state, options.checkpoint)
+        export.export(model, tokenizer, options.out)
+        for text in LOOK:
+            print(f"  {text} -> {reply(model, tokenizer, text)!r}", flush=True)
+
+    began = saved = time.time()
+    seen, total, count = 0, 0.0, 0
+    rows = batches(tokenizer, options.seed + first, options.batch_tokens, config.context)
+    for step in range(first, options.steps):
+        share = schedule(step, options.steps)
+        for o, peak in zip(optimizers, peaks):
+            for group in o.param_groups:
+                group["lr"] = peak * share
+        ids, learned = (t.to(device) for t in next(rows))
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            loss, n = loss_of(model, ids, learned)
+        (loss / max(n, 1)).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for o in optimizers:
+            o.step()
+        model.zero_grad(set_to_none=True)
+        seen, total, count = seen + ids.numel(), total + loss.item(), count + n
+        if (step + 1) % 50 == 0:
+            spent = time.time() - began
+            print(f"step {step + 1} loss {total / max(count, 1):.4f} tokens {seen:,} ({seen / spent:.0f}/s) {spent:.0f} s", flush=True)
+            total, count = 0.0, 0
+        if time.time() - saved > options.save_seconds:
+            save(step + 1)
+            saved = time.time()
+    save(options.steps)
+
+
+if __name__ == "__main__":
+    main()
