@@ -236,7 +236,9 @@ impl<T: Engine + ?Sized> Engine for Arc<T> {
 #[non_exhaustive]
 pub enum EngineError {
     /// The prompt leaves no room in the context.
-    #[error("the prompt has {prompt} tokens, the context of this model takes {context}: shorten the prompt or deploy the model with a larger context")]
+    #[error(
+        "the prompt has {prompt} tokens, the context of this model takes {context}: shorten the prompt or deploy the model with a larger context"
+    )]
     ContextExceeded {
         /// Tokens of the prompt.
         prompt: u32,

@@ -1,13 +1,10 @@
 //! `Infra`: what machines are under a backend.
 
+use crate::BoxError;
 use crate::node::NodeName;
-use crate::{BoxError, BoxStream};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 /// Names a pool: machines of one kind that are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

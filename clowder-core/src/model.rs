@@ -49,9 +49,7 @@ impl FromStr for ModelName {
 
     fn from_str(text: &str) -> Result<Self, InvalidModelName> {
         let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
-        let spelled_well = text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/'));
+        let spelled_well = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/'));
         if starts_well && spelled_well && text.len() <= 63 {
             Ok(Self(text.to_owned()))
         } else {
@@ -139,9 +137,7 @@ impl EngineSettings {
 
     /// Context in effect, in tokens of one request, for a model trained at `trained` tokens.
     pub fn context(&self, trained: u32) -> u32 {
-        self.context
-            .unwrap_or_else(|| trained.min(Self::DEFAULT_CONTEXT))
-            .max(1)
+        self.context.unwrap_or_else(|| trained.min(Self::DEFAULT_CONTEXT)).max(1)
     }
 }
 
@@ -195,9 +191,9 @@ impl ModelSpec {
     /// Workers of another revision are replaced. FNV-1a over 64 bits, folded to 32: it names, it does not protect.
     pub fn revision(&self) -> Revision {
         let text = format!("{}\n{}\n{:?}\n{:?}", self.name, self.source, self.digest, self.engine);
-        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = text
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         Revision(((hash >> 32) ^ (hash & 0xffff_ffff)) as u32)
     }
 }

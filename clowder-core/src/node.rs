@@ -109,10 +109,7 @@ mod tests {
     fn only_workers_that_live_take_memory() {
         let node = Node::with_memory("a", 100);
         let mut inventory = Inventory::default();
-        for (id, state, memory) in [
-            ("m-1-0", WorkerState::Ready, 30),
-            ("m-1-1", WorkerState::Stopped, 50),
-        ] {
+        for (id, state, memory) in [("m-1-0", WorkerState::Ready, 30), ("m-1-1", WorkerState::Stopped, 50)] {
             let mut worker = Worker::new(id.parse().unwrap(), "m".parse().unwrap(), "a".into());
             worker.state = state;
             worker.memory = memory;

@@ -50,10 +50,7 @@ pub struct Credentials {
 impl Credentials {
     /// A bearer token.
     pub fn bearer(value: impl Into<String>) -> Self {
-        Self {
-            kind: CredentialsKind::Bearer,
-            value: Secret::new(value),
-        }
+        Self { kind: CredentialsKind::Bearer, value: Secret::new(value) }
     }
 
     /// The value of the `Authorization` header.
@@ -78,10 +75,7 @@ mod tests {
 
     #[test]
     fn authorization_carries_the_scheme() {
-        let basic = Credentials {
-            kind: CredentialsKind::Basic,
-            value: Secret::new("dTpw"),
-        };
+        let basic = Credentials { kind: CredentialsKind::Basic, value: Secret::new("dTpw") };
         assert_eq!(basic.authorization().expose(), "Basic dTpw");
         assert_eq!(Credentials::bearer("t").authorization().expose(), "Bearer t");
     }

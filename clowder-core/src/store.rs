@@ -1,10 +1,10 @@
 //! `ModelStore`: is this model on that node?
 
+use crate::BoxError;
 use crate::node::NodeName;
 use crate::secret::Credentials;
 use crate::source::{Digest, SourceError};
 use crate::url::ModelUrl;
-use crate::BoxError;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::any::Any;

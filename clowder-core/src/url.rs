@@ -194,7 +194,8 @@ fn parse_hugging_face(rest: &str) -> Option<ModelUrl> {
     };
     let empty_host = rest.starts_with('/');
     let mut segments: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).collect();
-    let host = (!empty_host && segments.len() > 2 && is_host(segments[0])).then(|| segments.remove(0).to_ascii_lowercase());
+    let host =
+        (!empty_host && segments.len() > 2 && is_host(segments[0])).then(|| segments.remove(0).to_ascii_lowercase());
     let (repo, selector) = match segments.as_slice() {
         [owner, repo_and_quant] => {
             let (repo, quant) = repo_and_quant.split_once(':')?;

@@ -33,9 +33,7 @@ impl FromStr for WorkerId {
     type Err = InvalidWorkerId;
 
     fn from_str(text: &str) -> Result<Self, InvalidWorkerId> {
-        let spelled_well = text
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        let spelled_well = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
         if spelled_well && !text.starts_with('-') && (1..=63).contains(&text.len()) {
             Ok(Self(text.to_owned()))
         } else {

@@ -1,0 +1,36 @@
+//! `Placement`: where shall replicas run? Pure and synchronous.
+
+use crate::model::ModelSpec;
+use crate::node::Inventory;
+use crate::plan::Plan;
+use std::sync::Arc;
+
+mod memory_fit;
+
+pub use memory_fit::MemoryFit;
+
+/// A desired model with what placing it takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    /// What was asked for.
+    pub spec: Arc<ModelSpec>,
+    /// Bytes of memory that one worker takes; `None` while not known: then nothing new is started.
+    pub memory: Option<u64>,
+}
+
+/// Where shall replicas run?
+///
+/// Why one call for everything and not one for each model? Only the whole picture tells whether moving one model makes
+/// room for another. The answer is a [`Plan`]: what to start and stop *now*. Called again with what has become of it,
+/// it says the next step, until there is none.
+pub trait Placement: Send + Sync {
+    /// The next steps from `inventory` towards `wanted`, earlier entries first in line for memory. The same arguments
+    /// give the same plan.
+    fn plan(&self, wanted: &[Wanted], inventory: &Inventory) -> Plan;
+}
+
+impl<T: Placement + ?Sized> Placement for Arc<T> {
+    fn plan(&self, wanted: &[Wanted], inventory: &Inventory) -> Plan {
+        T::plan(self, wanted, inventory)
+    }
+}

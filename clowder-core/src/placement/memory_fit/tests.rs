@@ -1,0 +1,181 @@
+use super::*;
+use proptest::prelude::*;
+
+const GIB: u64 = 1 << 30;
+
+fn spec(name: &str, replicas: u32) -> ModelSpec {
+    let mut spec = ModelSpec::new(name.parse().unwrap(), "builtin:kitten".parse().unwrap());
+    spec.replicas = replicas;
+    spec
+}
+
+fn wanted(spec: ModelSpec, memory: u64) -> Wanted {
+    Wanted { spec: Arc::new(spec), memory: Some(memory) }
+}
+
+fn nodes(sizes: &[(&str, u64)]) -> Inventory {
+    let nodes = sizes.iter().map(|&(name, memory)| (name.into(), Arc::new(Node::with_memory(name, memory))));
+    Inventory { nodes: nodes.collect(), ..Inventory::default() }
+}
+
+/// Does what the plan says; workers serve at once and stopped ones vanish.
+fn carry_out(plan: &Plan, inventory: &mut Inventory) {
+    for action in &plan.actions {
+        match action {
+            Action::Start(start) => {
+                let mut worker = Worker::new(start.worker.clone(), start.spec.name.clone(), start.node.clone());
+                worker.revision = start.spec.revision();
+                worker.memory = start.memory;
+                worker.state = WorkerState::Ready;
+                inventory.workers.insert(worker.id.clone(), Arc::new(worker));
+            }
+            Action::Stop { worker } => drop(inventory.workers.remove(worker)),
+        }
+    }
+}
+
+fn settle(wanted: &[Wanted], inventory: &mut Inventory) -> Plan {
+    for _ in 0..50 {
+        let plan = MemoryFit.plan(wanted, inventory);
+        if plan.actions.is_empty() {
+            return plan;
+        }
+        carry_out(&plan, inventory);
+    }
+    panic!("the plan does not settle: {:?}", MemoryFit.plan(wanted, inventory));
+}
+
+fn on(inventory: &Inventory, node: &str) -> usize {
+    inventory.workers.values().filter(|worker| worker.node.as_str() == node).count()
+}
+
+#[test]
+fn replicas_spread_and_fit() {
+    let mut inventory = nodes(&[("a", 10 * GIB), ("b", 10 * GIB), ("c", GIB)]);
+    let plan = settle(&[wanted(spec("m", 4), 4 * GIB)], &mut inventory);
+    assert!(plan.unplaced.is_empty());
+    assert_eq!((on(&inventory, "a"), on(&inventory, "b"), on(&inventory, "c")), (2, 2, 0));
+}
+
+#[test]
+fn what_does_not_fit_is_told_with_numbers() {
+    let mut inventory = nodes(&[("a", 5 * GIB)]);
+    let plan = settle(&[wanted(spec("m", 2), 4 * GIB)], &mut inventory);
+    assert_eq!(inventory.workers.len(), 1);
+    assert_eq!(plan.unplaced[0].replicas, 1);
+    assert_eq!(plan.unplaced[0].reason, "a worker needs 4.0 GiB of memory, no node has more than 1.0 GiB left");
+}
+
+#[test]
+fn a_node_that_has_the_file_is_preferred() {
+    let mut inventory = nodes(&[("a", 9 * GIB), ("b", 8 * GIB)]);
+    let mut node = Node::with_memory("b", 8 * GIB);
+    node.cached.insert("builtin:kitten".parse().unwrap());
+    inventory.nodes.insert("b".into(), Arc::new(node));
+    settle(&[wanted(spec("m", 1), GIB)], &mut inventory);
+    assert_eq!(on(&inventory, "b"), 1);
+}
+
+#[test]
+fn pins_selectors_and_closed_nodes_are_kept_to() {
+    let mut inventory = nodes(&[("a", 9 * GIB), ("b", 8 * GIB)]);
+    let mut pinned = spec("m", 2);
+    pinned.placement.pinned = vec!["b".into(), "b".into()];
+    settle(&[wanted(pinned.clone(), GIB)], &mut inventory);
+    assert_eq!(on(&inventory, "b"), 2);
+
+    pinned.placement.pinned = vec!["nowhere".into()];
+    let plan = settle(&[wanted(pinned, GIB)], &mut inventory);
+    assert_eq!(plan.unplaced[0].reason, "there is no node nowhere");
+
+    let mut selected = spec("m", 1);
+    selected.placement.selector.insert("gpu".into(), "yes".into());
+    let plan = settle(&[wanted(selected, GIB)], &mut nodes(&[("a", GIB)]));
+    assert_eq!(plan.unplaced[0].reason, "no node carries gpu=yes");
+
+    let mut closed = Node::with_memory("a", GIB);
+    closed.schedulable = false;
+    let mut inventory = nodes(&[]);
+    inventory.nodes.insert("a".into(), Arc::new(closed));
+    let plan = settle(&[wanted(spec("m", 1), 1)], &mut inventory);
+    assert_eq!(plan.unplaced[0].reason, "the nodes it may run on take no new workers");
+}
+
+#[test]
+fn scaling_down_takes_the_retired_first_and_never_reuses_their_names() {
+    let mut inventory = nodes(&[("a", 9 * GIB)]);
+    settle(&[wanted(spec("m", 3), GIB)], &mut inventory);
+    let first = inventory.workers.keys().next().unwrap().clone();
+    let mut smaller = spec("m", 2);
+    smaller.retire.push(first.clone());
+    settle(&[wanted(smaller.clone(), GIB)], &mut inventory);
+    assert_eq!(inventory.workers.len(), 2);
+    assert!(!inventory.workers.contains_key(&first));
+    smaller.replicas = 3;
+    settle(&[wanted(smaller, GIB)], &mut inventory);
+    assert_eq!(inventory.workers.len(), 3);
+    assert!(!inventory.workers.contains_key(&first));
+}
+
+#[test]
+fn a_new_revision_serves_before_the_old_one_goes() {
+    let mut inventory = nodes(&[("a", 9 * GIB)]);
+    settle(&[wanted(spec("m", 2), GIB)], &mut inventory);
+    let mut changed = spec("m", 2);
+    changed.engine.slots = Some(9);
+    let plan = MemoryFit.plan(&[wanted(changed.clone(), GIB)], &inventory);
+    assert!(plan.actions.iter().all(|action| matches!(action, Action::Start(_))), "{plan:?}");
+    settle(&[wanted(changed.clone(), GIB)], &mut inventory);
+    assert!(inventory.workers.values().all(|worker| worker.revision == changed.revision()));
+}
+
+#[test]
+fn without_room_for_both_the_old_revision_makes_room() {
+    let mut inventory = nodes(&[("a", 5 * GIB)]);
+    settle(&[wanted(spec("m", 1), 4 * GIB)], &mut inventory);
+    let mut changed = spec("m", 1);
+    changed.engine.slots = Some(9);
+    let plan = settle(&[wanted(changed.clone(), 4 * GIB)], &mut inventory);
+    assert!(plan.unplaced.is_empty());
+    assert_eq!(inventory.workers.values().next().unwrap().revision, changed.revision());
+}
+
+#[test]
+fn what_nobody_wants_goes_and_the_unknown_waits() {
+    let mut inventory = nodes(&[("a", 5 * GIB)]);
+    settle(&[wanted(spec("m", 2), GIB)], &mut inventory);
+    let unknown = Wanted { spec: Arc::new(spec("n", 1)), memory: None };
+    settle(&[unknown], &mut inventory);
+    assert!(inventory.workers.is_empty());
+}
+
+proptest! {
+    #[test]
+    fn always_settles_within_memory(
+        sizes in proptest::collection::vec(0_u64..8, 1..5),
+        models in proptest::collection::vec((0_u32..4, 1_u64..5), 0..4),
+        later in proptest::collection::vec((0_u32..4, 1_u64..5, proptest::bool::ANY), 0..4),
+    ) {
+        let names: Vec<String> = (0..sizes.len()).map(|i| format!("n{i}")).collect();
+        let sized: Vec<(&str, u64)> = names.iter().map(String::as_str).zip(sizes.iter().copied()).collect();
+        let mut inventory = nodes(&sized);
+        let first: Vec<Wanted> = models.iter().enumerate().map(|(i, &(n, m))| wanted(spec(&format!("m{i}"), n), m)).collect();
+        let second: Vec<Wanted> = later.iter().enumerate().map(|(i, &(n, m, changed))| {
+            let mut spec = spec(&format!("m{i}"), n);
+            spec.engine.slots = changed.then_some(7);
+            wanted(spec, m)
+        }).collect();
+        for phase in [first, second] {
+            let plan = settle(&phase, &mut inventory);
+            for node in inventory.nodes.values() {
+                let used: u64 = inventory.workers.values().filter(|w| w.node == node.name).map(|w| w.memory).sum();
+                prop_assert!(used <= node.capacity.memory);
+            }
+            for wanted in &phase {
+                let have = inventory.workers.values().filter(|w| w.model == wanted.spec.name).count();
+                let lacking: u32 = plan.unplaced.iter().filter(|u| u.spec.name == wanted.spec.name).map(|u| u.replicas).sum();
+                prop_assert_eq!(have + lacking as usize, wanted.spec.replicas as usize);
+            }
+        }
+    }
+}

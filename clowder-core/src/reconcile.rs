@@ -1,0 +1,239 @@
+//! The one loop: observe → plan → apply.
+//!
+//! Everything that happens to models happens here, by level and not by edge: the loop wakes when desired state, the
+//! backend or a pending retry says so, looks at all there is, and does the next steps. Nothing it does depends on what
+//! woke it, so a lost event, a crash and a restart are the same case.
+
+use crate::backend::Backend;
+use crate::desired::{DesiredModels, DesiredStore};
+use crate::inspect::{InspectError, ModelFacts, inspect};
+use crate::memory::MemoryNeed;
+use crate::model::ModelSpec;
+use crate::node::Inventory;
+use crate::placement::{Placement, Wanted};
+use crate::plan::Plan;
+use crate::source::ModelSource;
+use crate::status::ModelStatuses;
+use crate::worker::WorkerId;
+use futures::StreamExt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+mod retry;
+mod summary;
+
+pub use retry::Backoff;
+use retry::Retries;
+
+/// Models inspected at the same time; the others wait.
+const INSPECTIONS: usize = 4;
+
+/// The loop, with what it works on.
+pub struct Reconciler {
+    desired: Arc<dyn DesiredStore>,
+    backend: Arc<dyn Backend>,
+    placement: Arc<dyn Placement>,
+    source: Arc<dyn ModelSource>,
+    backoff: Backoff,
+    statuses: watch::Sender<Arc<ModelStatuses>>,
+}
+
+/// What identifies a model's file, as far as inspecting it goes.
+type SourceKey = (crate::ModelUrl, Option<crate::source::Digest>);
+
+/// What the loop remembers between two rounds. All of it can be learnt again.
+#[derive(Default)]
+struct Memory {
+    facts: BTreeMap<SourceKey, ModelFacts>,
+    refused: BTreeMap<SourceKey, InspectError>,
+    inspecting: JoinSet<(SourceKey, Result<ModelFacts, InspectError>)>,
+    in_flight: Vec<SourceKey>,
+    inspections: Retries<SourceKey>,
+    failures: BTreeMap<WorkerId, String>,
+    actions: Retries<WorkerId>,
+}
+
+impl Reconciler {
+    /// A loop over these; it does nothing until it is [`run`](Self::run).
+    pub fn new(
+        desired: Arc<dyn DesiredStore>,
+        backend: Arc<dyn Backend>,
+        placement: Arc<dyn Placement>,
+        source: Arc<dyn ModelSource>,
+    ) -> Self {
+        let (statuses, _) = watch::channel(Arc::default());
+        Self { desired, backend, placement, source, backoff: Backoff::default(), statuses }
+    }
+
+    /// Other waits between tries.
+    #[must_use]
+    pub fn with_backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// How the desired models fare, from now on.
+    pub fn statuses(&self) -> watch::Receiver<Arc<ModelStatuses>> {
+        self.statuses.subscribe()
+    }
+
+    /// Runs until `shutdown`, or until the backend or the desired store ends. Workers go on as they are.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut memory = Memory::default();
+        let mut desired_changes = self.desired.watch();
+        let mut inventories = self.backend.watch();
+        let (mut desired, mut inventory): (Option<Arc<DesiredModels>>, Option<Arc<Inventory>>) = (None, None);
+        loop {
+            let retry_at = memory.next_retry();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                next = desired_changes.next() => match next {
+                    Some(next) => desired = Some(next),
+                    None => return,
+                },
+                next = inventories.next() => match next {
+                    Some(next) => inventory = Some(next),
+                    None => return,
+                },
+                Some(done) = memory.inspecting.join_next() => memory.inspected(done, self.backoff),
+                () = sleep_until(retry_at) => {}
+            }
+            if let (Some(desired), Some(inventory)) = (&desired, &inventory) {
+                self.round(&mut memory, desired, inventory).await;
+            }
+        }
+    }
+
+    async fn round(&self, memory: &mut Memory, desired: &DesiredModels, inventory: &Inventory) {
+        memory.forget_all_but(desired);
+        for model in desired.values() {
+            self.inspect_if_due(memory, &model.spec);
+        }
+        let wanted: Vec<Wanted> = desired
+            .values()
+            .map(|model| Wanted {
+                spec: Arc::clone(&model.spec),
+                memory: memory.need(&model.spec).map(|need| need.total()),
+            })
+            .collect();
+        let plan = self.placement.plan(&wanted, inventory);
+        self.apply(memory, &plan).await;
+        self.publish(summary::statuses(desired, inventory, &plan, memory));
+    }
+
+    fn inspect_if_due(&self, memory: &mut Memory, spec: &Arc<ModelSpec>) {
+        let key = source_key(spec);
+        let known = memory.facts.contains_key(&key) || memory.in_flight.contains(&key);
+        if known || memory.in_flight.len() >= INSPECTIONS || !memory.inspections.is_due(&key) {
+            return;
+        }
+        memory.in_flight.push(key.clone());
+        let (source, spec) = (Arc::clone(&self.source), Arc::clone(spec));
+        memory.inspecting.spawn(async move {
+            let facts = inspect(source.as_ref(), &spec.source, spec.credentials.as_ref()).await;
+            (key, facts)
+        });
+    }
+
+    async fn apply(&self, memory: &mut Memory, plan: &Plan) {
+        let concerned = |worker: &WorkerId| plan.actions.iter().any(|action| action.worker() == worker);
+        memory.failures.retain(|worker, _| concerned(worker));
+        memory.actions.retain(concerned);
+        for action in &plan.actions {
+            let worker = action.worker();
+            if !memory.actions.is_due(worker) {
+                continue;
+            }
+            match self.backend.apply(action).await {
+                Ok(()) => {
+                    tracing::info!(%action, "applied");
+                    memory.actions.succeeded(worker);
+                    memory.failures.remove(worker);
+                }
+                Err(error) => {
+                    tracing::warn!(%action, error = chain(&error), "not applied");
+                    memory.actions.failed(worker.clone(), self.backoff);
+                    memory.failures.insert(worker.clone(), chain(&error));
+                }
+            }
+        }
+    }
+
+    fn publish(&self, statuses: ModelStatuses) {
+        self.statuses.send_if_modified(|published| {
+            let changed = **published != statuses;
+            if changed {
+                *published = Arc::new(statuses);
+            }
+            changed
+        });
+    }
+}
+
+impl Memory {
+    fn need(&self, spec: &ModelSpec) -> Option<MemoryNeed> {
+        let facts = self.facts.get(&source_key(spec))?;
+        Some(MemoryNeed::estimate(&facts.gguf, facts.bytes, &spec.engine))
+    }
+
+    fn next_retry(&self) -> Option<Instant> {
+        self.inspections.next().into_iter().chain(self.actions.next()).min()
+    }
+
+    fn inspected(
+        &mut self,
+        done: Result<(SourceKey, Result<ModelFacts, InspectError>), tokio::task::JoinError>,
+        backoff: Backoff,
+    ) {
+        let Ok((key, outcome)) = done else {
+            // The task's panic was reported by its hook; its model is inspected again.
+            self.in_flight.clear();
+            return;
+        };
+        self.in_flight.retain(|in_flight| *in_flight != key);
+        match outcome {
+            Ok(facts) => {
+                self.inspections.succeeded(&key);
+                self.refused.remove(&key);
+                self.facts.insert(key, facts);
+            }
+            Err(error) => {
+                tracing::warn!(url = %key.0, error = chain(&error), "not inspected");
+                self.inspections.failed(key.clone(), backoff);
+                self.refused.insert(key, error);
+            }
+        }
+    }
+
+    fn forget_all_but(&mut self, desired: &DesiredModels) {
+        let keys: Vec<SourceKey> = desired.values().map(|model| source_key(&model.spec)).collect();
+        self.facts.retain(|key, _| keys.contains(key));
+        self.refused.retain(|key, _| keys.contains(key));
+        self.inspections.retain(|key| keys.contains(key));
+    }
+}
+
+fn source_key(spec: &ModelSpec) -> SourceKey {
+    (spec.source.clone(), spec.digest)
+}
+
+async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests;

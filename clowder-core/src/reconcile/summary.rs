@@ -1,0 +1,70 @@
+//! Turns one round's findings into a status for each model.
+
+use super::{Memory, chain, source_key};
+use crate::desired::{DesiredModel, DesiredModels};
+use crate::node::Inventory;
+use crate::plan::Plan;
+use crate::status::{ModelPhase, ModelStatus, ModelStatuses};
+use crate::worker::{Worker, WorkerState};
+use std::sync::Arc;
+
+/// Crashes in a row after which a model that does not serve counts as failed.
+const CRASHES: u32 = 3;
+
+pub(super) fn statuses(desired: &DesiredModels, inventory: &Inventory, plan: &Plan, memory: &Memory) -> ModelStatuses {
+    desired.iter().map(|(name, model)| (name.clone(), Arc::new(status(model, inventory, plan, memory)))).collect()
+}
+
+fn status(model: &DesiredModel, inventory: &Inventory, plan: &Plan, memory: &Memory) -> ModelStatus {
+    let spec = &model.spec;
+    let key = source_key(spec);
+    let workers: Vec<Arc<Worker>> =
+        inventory.workers.values().filter(|worker| worker.model == spec.name).map(Arc::clone).collect();
+    let refused = memory.refused.get(&key);
+    let unplaced = plan.unplaced.iter().find(|unplaced| unplaced.spec.name == spec.name);
+    let not_applied = plan.actions.iter().find_map(|action| {
+        let concerns = matches!(action, crate::Action::Start(start) if start.spec.name == spec.name);
+        memory.failures.get(action.worker()).filter(|_| concerns)
+    });
+    let reason = refused
+        .map(|error| chain(error))
+        .or_else(|| unplaced.map(|unplaced| unplaced.reason.clone()))
+        .or_else(|| not_applied.cloned())
+        .or_else(|| workers.iter().find_map(|worker| worker.state.reason().map(str::to_owned)));
+    let phase = phase(model, &workers, refused.is_some_and(|error| !error.is_transient()));
+    ModelStatus {
+        spec: Arc::clone(spec),
+        generation: model.generation,
+        phase,
+        reason: reason.filter(|_| !matches!(phase, ModelPhase::Ready | ModelPhase::Idle)),
+        facts: memory.facts.get(&key).map(|facts| Arc::clone(&facts.gguf)),
+        memory: memory.need(spec).map(|need| need.total()),
+        workers,
+    }
+}
+
+fn phase(model: &DesiredModel, workers: &[Arc<Worker>], refused_for_good: bool) -> ModelPhase {
+    let revision = model.spec.revision();
+    let serving = workers.iter().filter(|worker| worker.serving().is_some());
+    let (current, old): (Vec<_>, Vec<_>) = serving.partition(|worker| worker.revision == revision);
+    let any = |test: fn(&WorkerState) -> bool| {
+        workers.iter().any(|worker| worker.revision == revision && test(&worker.state))
+    };
+    let crashing =
+        workers.iter().any(|worker| matches!(worker.state, WorkerState::Backoff { .. }) && worker.restarts >= CRASHES);
+    if model.spec.replicas == 0 {
+        ModelPhase::Idle
+    } else if old.is_empty() && current.len() >= model.spec.replicas as usize {
+        ModelPhase::Ready
+    } else if !old.is_empty() || !current.is_empty() {
+        ModelPhase::Degraded
+    } else if refused_for_good || crashing || any(|state| matches!(state, WorkerState::Failed { .. })) {
+        ModelPhase::Failed
+    } else if any(|state| matches!(state, WorkerState::Fetching(_))) {
+        ModelPhase::Fetching
+    } else if any(|state| matches!(state, WorkerState::Starting | WorkerState::Backoff { .. })) {
+        ModelPhase::Starting
+    } else {
+        ModelPhase::Pending
+    }
+}

@@ -1,0 +1,147 @@
+use super::*;
+use crate::node::Node;
+use crate::placement::MemoryFit;
+use crate::status::{ModelPhase, ModelStatus};
+use crate::testing::{InMemoryBackend, InMemoryDesired, InMemorySource, eventually, tiny_gguf};
+use crate::worker::WorkerState;
+use crate::{ModelName, ModelUrl};
+use tokio::task::JoinHandle;
+
+struct Cluster {
+    desired: Arc<InMemoryDesired>,
+    backend: Arc<InMemoryBackend>,
+    statuses: watch::Receiver<Arc<ModelStatuses>>,
+    shutdown: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+impl Cluster {
+    fn start(backend: InMemoryBackend) -> Self {
+        let url: ModelUrl = "builtin:m".parse().unwrap();
+        let damaged: ModelUrl = "builtin:damaged".parse().unwrap();
+        let mut cut = tiny_gguf(1);
+        cut.truncate(1000);
+        let source = InMemorySource::new([(url, tiny_gguf(0)), (damaged, cut)]);
+        let (desired, backend) = (Arc::new(InMemoryDesired::new()), Arc::new(backend));
+        let (store, runner): (Arc<dyn DesiredStore>, Arc<dyn Backend>) = (desired.clone(), backend.clone());
+        let reconciler = Reconciler::new(store, runner, Arc::new(MemoryFit), Arc::new(source));
+        let statuses = reconciler.statuses();
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(reconciler.run(shutdown.clone()));
+        Self { desired, backend, statuses, shutdown, running }
+    }
+
+    async fn want(&self, name: &str, url: &str, replicas: u32) {
+        let name: ModelName = name.parse().unwrap();
+        let mut spec = ModelSpec::new(name.clone(), url.parse().unwrap());
+        spec.replicas = replicas;
+        self.desired.update(&name, Box::new(move |_| Ok(Some(spec)))).await.unwrap();
+    }
+
+    async fn until(&mut self, name: &str, what: &str, fits: impl Fn(&ModelStatus) -> bool) -> Arc<ModelStatus> {
+        let name: ModelName = name.parse().unwrap();
+        let stream = crate::testing::updates(self.statuses.clone());
+        let statuses =
+            eventually(stream, what, |statuses| statuses.get(&name).is_some_and(|status| fits(status))).await;
+        statuses[&name].clone()
+    }
+}
+
+fn one_node() -> InMemoryBackend {
+    InMemoryBackend::new([Node::with_memory("a", 4 << 30)])
+}
+
+#[tokio::test]
+async fn what_is_desired_comes_to_run_and_scales_and_goes() {
+    let mut cluster = Cluster::start(one_node());
+    cluster.want("m", "builtin:m", 2).await;
+    let status = cluster.until("m", "ready", |status| status.phase == ModelPhase::Ready).await;
+    assert_eq!(status.ready(), 2);
+    assert_eq!(status.facts.as_ref().unwrap().architecture, "llama");
+    cluster.want("m", "builtin:m", 1).await;
+    cluster.until("m", "one worker", |status| status.workers.len() == 1).await;
+    cluster.want("m", "builtin:m", 0).await;
+    cluster.until("m", "idle", |status| status.phase == ModelPhase::Idle && status.workers.is_empty()).await;
+    cluster.shutdown.cancel();
+    cluster.running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_worker_is_replaced() {
+    let mut cluster = Cluster::start(one_node());
+    cluster.want("m", "builtin:m", 1).await;
+    let status = cluster.until("m", "ready", |status| status.phase == ModelPhase::Ready).await;
+    cluster.backend.lose_node(&"a".into());
+    cluster.until("m", "no place", |status| status.reason.as_deref() == Some("there are no nodes")).await;
+    cluster.backend.insert_node(Node::with_memory("b", 4 << 30));
+    let again = cluster.until("m", "ready again", |status| status.phase == ModelPhase::Ready).await;
+    assert_ne!(again.workers[0].node, status.workers[0].node);
+}
+
+#[tokio::test]
+async fn failures_are_told_with_their_reason() {
+    let mut cluster = Cluster::start(one_node().starting_in(WorkerState::Failed { reason: "no such layer".into() }));
+    cluster.want("absent", "builtin:none", 1).await;
+    cluster.want("damaged", "builtin:damaged", 1).await;
+    cluster.want("m", "builtin:m", 1).await;
+    let absent = cluster.until("absent", "failed", |status| status.phase == ModelPhase::Failed).await;
+    assert_eq!(absent.reason.as_deref(), Some("builtin:none does not exist"));
+    let damaged = cluster.until("damaged", "failed", |status| status.phase == ModelPhase::Failed).await;
+    assert!(damaged.reason.as_deref().unwrap().contains("cut off"), "{:?}", damaged.reason);
+    let failed = cluster.until("m", "failed", |status| status.phase == ModelPhase::Failed).await;
+    assert_eq!(failed.reason.as_deref(), Some("no such layer"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_is_tried_again() {
+    struct FailsOnce(std::sync::atomic::AtomicBool, InMemorySource);
+
+    #[async_trait::async_trait]
+    impl ModelSource for FailsOnce {
+        fn serves(&self, url: &ModelUrl) -> bool {
+            self.1.serves(url)
+        }
+
+        async fn resolve(
+            &self,
+            url: &ModelUrl,
+            credentials: Option<&crate::secret::Credentials>,
+        ) -> Result<crate::source::Manifest, crate::source::SourceError> {
+            if self.0.swap(false, std::sync::atomic::Ordering::SeqCst) {
+                let what = url.to_string();
+                return Err(crate::source::SourceError::Unreachable { what, source: "refused".into() });
+            }
+            self.1.resolve(url, credentials).await
+        }
+
+        async fn read(
+            &self,
+            file: &crate::source::SourceFile,
+            range: std::ops::Range<u64>,
+            credentials: Option<&crate::secret::Credentials>,
+        ) -> Result<crate::BoxStream<Result<bytes::Bytes, crate::source::SourceError>>, crate::source::SourceError>
+        {
+            self.1.read(file, range, credentials).await
+        }
+    }
+
+    let source = InMemorySource::new([("builtin:m".parse().unwrap(), tiny_gguf(0))]);
+    let desired = Arc::new(InMemoryDesired::new());
+    let reconciler = Reconciler::new(
+        desired.clone(),
+        Arc::new(one_node()),
+        Arc::new(MemoryFit),
+        Arc::new(FailsOnce(true.into(), source)),
+    );
+    let mut cluster = Cluster {
+        desired,
+        backend: Arc::new(one_node()),
+        statuses: reconciler.statuses(),
+        shutdown: CancellationToken::new(),
+        running: tokio::spawn(reconciler.run(CancellationToken::new())),
+    };
+    cluster.want("m", "builtin:m", 1).await;
+    let refused = cluster.until("m", "refused", |status| status.reason.is_some()).await;
+    assert_eq!(refused.reason.as_deref(), Some("builtin:m cannot be reached: refused"));
+    cluster.until("m", "ready", |status| status.phase == ModelPhase::Ready).await;
+}

@@ -1,0 +1,112 @@
+//! For [`ModelStore`]: an in-memory one, and the suite.
+
+use crate::node::NodeName;
+use crate::source::{Digest, SourceError};
+use crate::store::{CachedModel, FetchProgress, FetchRequest, Lease, ModelStore, StoreError, StoredModel};
+use crate::url::ModelUrl;
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::watch;
+
+/// A store of one node that holds given models without a byte on disk.
+pub struct InMemoryStore {
+    node: NodeName,
+    paths: BTreeMap<ModelUrl, PathBuf>,
+    present: Mutex<BTreeMap<ModelUrl, CachedModel>>,
+}
+
+impl InMemoryStore {
+    /// A store that can get these models, each at a path.
+    pub fn new(node: NodeName, models: impl IntoIterator<Item = (ModelUrl, PathBuf)>) -> Self {
+        Self { node, paths: models.into_iter().collect(), present: Mutex::default() }
+    }
+
+    fn check(&self, node: &NodeName) -> Result<(), StoreError> {
+        if *node == self.node { Ok(()) } else { Err(StoreError::UnknownNode { node: node.clone() }) }
+    }
+}
+
+#[async_trait]
+impl ModelStore for InMemoryStore {
+    async fn ensure(
+        &self,
+        node: &NodeName,
+        request: FetchRequest,
+        progress: watch::Sender<FetchProgress>,
+    ) -> Result<StoredModel, StoreError> {
+        self.check(node)?;
+        let url = request.url;
+        let path = self.paths.get(&url).ok_or_else(|| SourceError::NotFound { what: url.to_string() })?.clone();
+        let digest = Digest::from_bytes([7; 32]);
+        if let Some(expected) = request.digest.filter(|expected| *expected != digest) {
+            return Err(StoreError::DigestMismatch { url, expected, actual: digest });
+        }
+        progress.send_replace(FetchProgress { bytes: 1, total: Some(1), rate: 0 });
+        let cached = CachedModel { url: url.clone(), digest: Some(digest), bytes: 1, complete: true };
+        self.present.lock().unwrap_or_else(PoisonError::into_inner).insert(url, cached);
+        Ok(StoredModel { path, digest, bytes: 1, lease: Lease::new(()) })
+    }
+
+    async fn inventory(&self, node: &NodeName) -> Result<Vec<CachedModel>, StoreError> {
+        self.check(node)?;
+        Ok(self.present.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect())
+    }
+
+    async fn remove(&self, node: &NodeName, url: &ModelUrl) -> Result<(), StoreError> {
+        self.check(node)?;
+        self.present.lock().unwrap_or_else(PoisonError::into_inner).remove(url);
+        Ok(())
+    }
+}
+
+/// The suite: `url` can be had on `node`, `absent` cannot.
+///
+/// # Panics
+/// Where the store does not keep to the trait's word.
+pub async fn conformance(store: &dyn ModelStore, node: &NodeName, url: &ModelUrl, absent: &ModelUrl) {
+    let ensure = |url: &ModelUrl| {
+        let (progress, seen) = watch::channel(FetchProgress::default());
+        let fetched = store.ensure(node, FetchRequest::from(url.clone()), progress);
+        async move { (fetched.await, seen) }
+    };
+    let (first, progress) = ensure(url).await;
+    let first = first.expect("fetched");
+    let last = *progress.borrow();
+    assert!(last.bytes > 0, "progress was told");
+    assert!(last.total.is_none_or(|total| last.bytes <= total), "no more bytes than there are: {last:?}");
+    let ((second, _), (third, _)) = tokio::join!(ensure(url), ensure(url));
+    let (second, third) = (second.expect("there"), third.expect("there"));
+    assert!(second.path == first.path && third.path == first.path, "the same file each time");
+    assert_eq!(second.digest, first.digest);
+
+    let has = |models: &[CachedModel]| models.iter().any(|model| model.url == *url && model.complete);
+    assert!(has(&store.inventory(node).await.expect("an inventory")), "it is in the inventory");
+
+    let request = FetchRequest { digest: Some(Digest::from_bytes([0; 32])), ..FetchRequest::from(url.clone()) };
+    let other = store.ensure(node, request, watch::channel(FetchProgress::default()).0).await;
+    assert!(matches!(other, Err(StoreError::DigestMismatch { .. })), "{other:?}");
+    let (missing, _) = ensure(absent).await;
+    assert!(matches!(missing, Err(StoreError::Source(SourceError::NotFound { .. }))), "{missing:?}");
+    let nowhere = NodeName::from("no-such-node");
+    assert!(matches!(store.inventory(&nowhere).await, Err(StoreError::UnknownNode { .. })));
+
+    drop((first, second, third));
+    store.remove(node, url).await.expect("removed");
+    assert!(!has(&store.inventory(node).await.expect("an inventory")), "it is gone");
+    store.remove(node, url).await.expect("removing what is not there is no error");
+    ensure(url).await.0.expect("fetched again");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn in_memory_conforms() {
+        let url: ModelUrl = "builtin:m".parse().unwrap();
+        let store = InMemoryStore::new("a".into(), [(url.clone(), PathBuf::from("m.gguf"))]);
+        conformance(&store, &"a".into(), &url, &"builtin:none".parse().unwrap()).await;
+    }
+}
