@@ -1,0 +1,45 @@
+# One vocabulary for people and for CI. `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.PHONY: help run build test lint docs bench e2e eval clean prerequisites
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CLOWDER := $(TARGET)/release/clowder
+
+help: ## What there is to make
+	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: build ## Build, then serve on 127.0.0.1:3090 with the bundled model (ARGS="…" are passed on)
+	@exec $(CLOWDER) serve $(ARGS)
+
+build: prerequisites ## Build the command, optimised for this machine
+	@cargo build --release --locked -p clowder
+
+test: prerequisites ## Unit, integration and documentation tests
+	@tools/count-tests.sh cargo test --workspace --locked
+
+lint: prerequisites ## Formatting, clippy, documentation, shell scripts: no warning passes
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	@for script in tools/*.sh .ci/run bins/clowder/tests/clients/run.sh; do bash -n $$script; done
+
+docs: prerequisites ## The API documentation, in a browser where there is one
+	@cargo doc --workspace --no-deps --locked --open
+
+bench: build ## Measure gateway and worker side by side with their peers (bench/README.md)
+	@bench/run.sh $(CLOWDER)
+
+e2e: build ## The real clients (openai for Python and Node) and curl against the real binary
+	@tools/prerequisites.sh clients
+	@bins/clowder/tests/clients/run.sh $(CLOWDER)
+
+eval: build ## kitten's accuracy by skill, on held-out phrasings, through the running product
+	@models/kitten/eval.sh $(CLOWDER)
+
+clean: ## Remove what was built
+	@cargo clean
+
+prerequisites:
+	@tools/prerequisites.sh build
