@@ -1,6 +1,7 @@
 //! `ModelStore`: is this model on that node?
 
 use crate::BoxError;
+use crate::gguf::GgufError;
 use crate::node::NodeName;
 use crate::secret::Credentials;
 use crate::source::{Digest, SourceError};
@@ -131,6 +132,14 @@ pub enum StoreError {
         /// What it hashes to.
         actual: Digest,
     },
+    /// The bytes are no model, or not a whole one; they were thrown away.
+    #[error("{url}: {error}; the bytes were discarded")]
+    NotAModel {
+        /// What was fetched.
+        url: ModelUrl,
+        /// What is wrong with it.
+        error: GgufError,
+    },
     /// The disk has not the room.
     #[error("no room for {url}: needs {needed} bytes, {free} free in {folder}; free some or move the cache")]
     NoSpace {
@@ -172,7 +181,7 @@ impl StoreError {
         match self {
             Self::Source(source) => source.is_transient(),
             Self::NoSpace { .. } | Self::Cache { .. } | Self::UnknownNode { .. } | Self::InUse { .. } => true,
-            Self::DigestMismatch { .. } => false,
+            Self::DigestMismatch { .. } | Self::NotAModel { .. } => false,
         }
     }
 }
