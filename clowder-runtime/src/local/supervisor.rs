@@ -1,0 +1,306 @@
+//! The task that keeps one worker running.
+
+use super::backoff::Backoff;
+use super::config::LocalConfig;
+use super::exit::{describe, quoted, telling_line};
+use super::fleet::{Fleet, Order};
+use super::log::WorkerLog;
+use super::process::{Process, Unannounced};
+use crate::announce::{Announcement, EXIT_UNLOADABLE};
+use clowder_core::plan::StartWorker;
+use clowder_core::store::{FetchProgress, FetchRequest, StoredModel};
+use clowder_core::worker::LastExit;
+use clowder_core::{ModelStore, Worker, WorkerId, WorkerState};
+use std::error::Error;
+use std::io;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How often the progress of a fetch is published at most.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+/// How long a process that said it ends, or closed its standard output, may take to end.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Keeps one worker running, until it is told to stop.
+pub(super) struct Supervisor {
+    pub(super) id: WorkerId,
+    pub(super) config: Arc<LocalConfig>,
+    pub(super) store: Arc<dyn ModelStore>,
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) log: Arc<WorkerLog>,
+    pub(super) orders: watch::Receiver<Order>,
+    pub(super) backoff: Backoff,
+    /// Kept from one process to the next, so that a crash fetches nothing and the files stay.
+    pub(super) model: Option<(FetchRequest, StoredModel)>,
+    pub(super) launches: u32,
+}
+
+/// How an attempt to run the worker ended.
+enum Ended {
+    /// As ordered: to stop, or to begin anew under another spec.
+    Ordered,
+    /// In a way that trying again may mend.
+    Failed(Failure),
+    /// In a way that it will not.
+    FailedForGood(Failure),
+}
+
+/// What went wrong.
+struct Failure {
+    reason: String,
+    /// The end of the process, where there was one.
+    exit: Option<LastExit>,
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self { reason, exit: None }
+    }
+}
+
+impl Failure {
+    fn of_process(reason: String, exit: String) -> Self {
+        Self { reason, exit: Some(LastExit { reason: exit, at_ms: epoch_ms(SystemTime::now()) }) }
+    }
+}
+
+impl Supervisor {
+    pub(super) async fn run(mut self) {
+        loop {
+            let Order { start, stop } = self.orders.borrow().clone();
+            if stop {
+                break;
+            }
+            let Err(ended) = self.attempt(&start).await;
+            match ended {
+                Ended::Ordered => self.backoff.reset(),
+                Ended::Failed(failure) => self.back_off(failure, &start).await,
+                Ended::FailedForGood(failure) => self.give_up(failure, &start).await,
+            }
+        }
+        tracing::info!(worker = %self.id, "worker stopped");
+        self.fleet.forget(&self.id);
+    }
+
+    /// From the model's file to the end of a process.
+    async fn attempt(&mut self, start: &Arc<StartWorker>) -> Result<std::convert::Infallible, Ended> {
+        let model = self.obtain(start).await?;
+        let mut process = self.launch(start, &model)?;
+        self.announced(&mut process).await?;
+        self.serve(&mut process).await
+    }
+
+    /// The model's file, fetched if need be.
+    async fn obtain(&mut self, start: &Arc<StartWorker>) -> Result<StoredModel, Ended> {
+        let spec = &start.spec;
+        let request =
+            FetchRequest { url: spec.source.clone(), digest: spec.digest, credentials: spec.credentials.clone() };
+        if let Some((former, model)) = &self.model
+            && (&former.url, former.digest) == (&request.url, request.digest)
+            && tokio::fs::try_exists(&model.path).await.unwrap_or(false)
+        {
+            return Ok(model.clone());
+        }
+        self.model = None;
+        self.publish(|worker| worker.state = WorkerState::Fetching(FetchProgress::default()));
+        let (sender, mut progress) = watch::channel(FetchProgress::default());
+        let store = Arc::clone(&self.store);
+        let mut fetch = store.ensure(&self.config.node, request.clone(), sender);
+        let mut publish_at = Instant::now();
+        let fetched = loop {
+            tokio::select! {
+                biased;
+                () = superseded(&mut self.orders, start) => return Err(Ended::Ordered),
+                fetched = &mut fetch => break fetched,
+                Some(now) = next_progress(&mut progress, publish_at) => {
+                    self.fleet.board.change(&self.id, |worker| worker.state = WorkerState::Fetching(now));
+                    publish_at = Instant::now() + PROGRESS_INTERVAL;
+                }
+            }
+        };
+        drop(fetch);
+        match fetched {
+            Ok(model) => {
+                self.model = Some((request, model.clone()));
+                self.fleet.board.observe_cache(store.as_ref()).await;
+                Ok(model)
+            }
+            Err(error) if error.is_transient() => Err(Ended::Failed(with_causes(&error).into())),
+            Err(error) => Err(Ended::FailedForGood(with_causes(&error).into())),
+        }
+    }
+
+    fn launch(&mut self, start: &StartWorker, model: &StoredModel) -> Result<Process, Ended> {
+        let command = &self.config.command;
+        let process = Process::spawn(command, start, &model.path, Arc::clone(&self.log)).map_err(|error| {
+            Ended::Failed(format!("the worker program {} cannot be started: {error}", command.program.display()).into())
+        })?;
+        tracing::info!(worker = %self.id, pid = process.pid(), "worker process started");
+        let restarts = self.launches;
+        self.launches = self.launches.saturating_add(1);
+        self.publish(|worker| {
+            worker.state = WorkerState::Starting;
+            worker.pid = Some(process.pid());
+            worker.restarts = restarts;
+            worker.context = 0;
+        });
+        Ok(process)
+    }
+
+    /// Waits until the worker serves.
+    async fn announced(&mut self, process: &mut Process) -> Result<(), Ended> {
+        let announcement = tokio::select! {
+            biased;
+            () = told_to_stop(&mut self.orders) => return Err(self.drain(process).await),
+            announcement = process.announcement(self.config.startup_silence) => announcement,
+        };
+        match announcement {
+            Ok(Announcement::Serving { endpoint, context, slots }) => {
+                tracing::info!(worker = %self.id, endpoint, context, slots, "worker ready");
+                self.publish(|worker| {
+                    worker.state = WorkerState::Ready;
+                    worker.endpoint = Some(endpoint);
+                    (worker.context, worker.slots) = (context, slots);
+                });
+                Ok(())
+            }
+            Ok(Announcement::Unloadable { reason }) => {
+                process.wait_or_kill(END_PATIENCE).await;
+                let reason = quoted(&reason);
+                let exit = format!("exit code {EXIT_UNLOADABLE}: {reason}");
+                Err(Ended::FailedForGood(Failure::of_process(reason, exit)))
+            }
+            Err(Unannounced::Ended) => Err(match process.wait_or_kill(END_PATIENCE).await {
+                Some(status) => self.ended(status),
+                None => failed("killed because it closed its standard output without an announcement".to_owned()),
+            }),
+            Err(Unannounced::Silent) => {
+                process.kill().await;
+                let silence = self.config.startup_silence;
+                let log = telling_line(&self.log.last_lines()).map(|line| format!(": {line}")).unwrap_or_default();
+                Err(failed(format!("killed because it wrote nothing for {silence:?} while it was starting{log}")))
+            }
+            Err(Unannounced::Unintelligible(line)) => {
+                process.kill().await;
+                let program = self.config.command.program.display().to_string();
+                Err(failed(format!(
+                    "killed because its first line on standard output is no announcement of a worker: {}; is {program} the \
+                     worker program of this version?",
+                    quoted(&line)
+                )))
+            }
+        }
+    }
+
+    /// Waits until the process of a worker that serves ends.
+    async fn serve(&mut self, process: &mut Process) -> Result<std::convert::Infallible, Ended> {
+        let since = Instant::now();
+        tokio::select! {
+            biased;
+            () = told_to_stop(&mut self.orders) => Err(self.drain(process).await),
+            status = process.wait() => {
+                self.backoff.served(since.elapsed());
+                Err(self.ended(status))
+            }
+        }
+    }
+
+    async fn drain(&mut self, process: &mut Process) -> Ended {
+        process.drain(self.config.grace).await;
+        tracing::info!(worker = %self.id, pid = process.pid(), "worker process drained");
+        Ended::Ordered
+    }
+
+    /// A process ended without being told.
+    fn ended(&self, status: io::Result<ExitStatus>) -> Ended {
+        let lines = self.log.last_lines();
+        let reason = match &status {
+            Ok(status) => describe(*status, &lines),
+            Err(error) => format!("its end cannot be observed: {error}"),
+        };
+        if status.is_ok_and(|status| status.code() == Some(EXIT_UNLOADABLE.into())) {
+            let why = telling_line(&lines).unwrap_or_else(|| "the worker did not say why; see its log".to_owned());
+            return Ended::FailedForGood(Failure::of_process(format!("the model cannot be loaded: {why}"), reason));
+        }
+        failed(reason)
+    }
+
+    /// Waits before the next attempt, or until another spec makes waiting pointless.
+    async fn back_off(&mut self, failure: Failure, start: &Arc<StartWorker>) {
+        let wait = self.backoff.next(rand::random());
+        let Failure { reason, exit } = failure;
+        tracing::warn!(worker = %self.id, reason, ?wait, "worker failed and is tried again");
+        let retry_at_ms = epoch_ms(SystemTime::now() + wait);
+        self.publish_failure(WorkerState::Backoff { reason, retry_at_ms }, exit);
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = superseded(&mut self.orders, start) => self.backoff.reset(),
+        }
+    }
+
+    /// Waits for another spec.
+    async fn give_up(&mut self, failure: Failure, start: &Arc<StartWorker>) {
+        let Failure { reason, exit } = failure;
+        tracing::error!(worker = %self.id, reason, "worker failed and waits for another spec");
+        self.publish_failure(WorkerState::Failed { reason }, exit);
+        superseded(&mut self.orders, start).await;
+        self.backoff.reset();
+    }
+
+    fn publish_failure(&self, state: WorkerState, exit: Option<LastExit>) {
+        self.publish(|worker| {
+            worker.state = state;
+            (worker.pid, worker.endpoint) = (None, None);
+            worker.last_exit = exit.or(worker.last_exit.take());
+        });
+    }
+
+    fn publish(&self, change: impl FnOnce(&mut Worker)) {
+        self.fleet.board.change(&self.id, change);
+    }
+}
+
+/// A process ended in a way that another may not.
+fn failed(reason: String) -> Ended {
+    Ended::Failed(Failure::of_process(reason.clone(), reason))
+}
+
+/// Waits for an order to stop.
+async fn told_to_stop(orders: &mut watch::Receiver<Order>) {
+    // Orders end with the backend, and then a worker shall stop as well.
+    let _ = orders.wait_for(|order| order.stop).await;
+}
+
+/// Waits for an order other than `start`.
+async fn superseded(orders: &mut watch::Receiver<Order>, start: &Arc<StartWorker>) {
+    let _ = orders.wait_for(|order| order.stop || !Arc::ptr_eq(&order.start, start)).await;
+}
+
+/// The next progress of a fetch, not before `at`; none where the fetch reports no more.
+async fn next_progress(progress: &mut watch::Receiver<FetchProgress>, at: Instant) -> Option<FetchProgress> {
+    sleep_until(at).await;
+    progress.changed().await.ok()?;
+    Some(*progress.borrow_and_update())
+}
+
+/// An error with all that caused it, in one line.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn epoch_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
