@@ -1,0 +1,82 @@
+//! What is checked before llama.cpp sees a file.
+
+use clowder_core::engine::EngineError;
+use clowder_core::gguf::{GgufError, GgufFacts, Header};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// The first read of a header; most fit, the others double it.
+const FIRST_READ: u64 = 1 << 20;
+
+/// Reads a model's header and holds the file against it.
+///
+/// # Errors
+/// [`EngineError::Unloadable`] with what is wrong.
+pub(crate) fn check(path: &Path) -> Result<GgufFacts, EngineError> {
+    let shown = path.display();
+    let io_failed = |error: io::Error| unloadable(format!("{shown} cannot be read: {error}"));
+    let mut file = File::open(path).map_err(io_failed)?;
+    let metadata = file.metadata().map_err(io_failed)?;
+    if !metadata.is_file() {
+        return Err(unloadable(format!("{shown} is no file: give the path of a .gguf file")));
+    }
+    let size = metadata.len();
+    let refused = |error: GgufError| unloadable(format!("{shown}: {error}"));
+    let mut header = Vec::new();
+    loop {
+        let wanted = (header.len() as u64).max(FIRST_READ / 2) * 2;
+        let missing = wanted - header.len() as u64;
+        let read = file.by_ref().take(missing).read_to_end(&mut header).map_err(io_failed)?;
+        match GgufFacts::parse(&header).map_err(refused)? {
+            Header::Whole(facts) => {
+                facts.check_size(size).map_err(refused)?;
+                return Ok(*facts);
+            }
+            Header::Short if read == 0 => {
+                return Err(unloadable(format!("{shown} is cut off inside its header: fetch it again")));
+            }
+            Header::Short => {}
+        }
+    }
+}
+
+/// An error with its reason.
+pub(crate) fn unloadable(reason: String) -> EngineError {
+    EngineError::Unloadable { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clowder_core::testing::tiny_gguf;
+    use std::io::Write;
+
+    fn checked(bytes: &[u8]) -> Result<GgufFacts, String> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        check(file.path()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_whole_file_passes() {
+        assert_eq!(checked(&tiny_gguf(1)).unwrap().architecture, "llama");
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_refused() {
+        let whole = tiny_gguf(1);
+        for length in [0, 3, 40, 200, whole.len() - 1] {
+            let error = checked(&whole[..length]).unwrap_err();
+            assert!(error.contains("cut off"), "{length}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_model_is_refused() {
+        assert!(checked(b"<html>not found</html>").unwrap_err().contains("no GGUF"));
+        let error = check(Path::new("/nonexistent/model.gguf")).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/model.gguf cannot be read"), "{error}");
+        assert!(check(&std::env::temp_dir()).unwrap_err().to_string().contains("no file"));
+    }
+}
