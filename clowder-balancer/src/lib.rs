@@ -1,1 +1,28 @@
-//! stub
+#![doc = include_str!("../README.md")]
+
+mod admission;
+mod auth;
+mod body;
+mod config;
+mod directory;
+mod endpoint;
+mod error;
+mod gateway;
+mod host;
+mod http;
+mod metrics;
+mod openai;
+mod ops;
+pub mod policy;
+mod proxy;
+mod readiness;
+mod request;
+mod routing;
+mod serve;
+mod token;
+
+pub use auth::{ExposureError, check_exposure};
+pub use config::{Auth, GatewayConfig, Limits, Timeouts};
+pub use gateway::{Collaborators, Gateway, GatewayError};
+pub use policy::{PolicyKind, RoutingPolicy};
+pub use token::{AdminToken, AdminTokenError};

@@ -1,3 +1,0 @@
-//! The gateway in front of workers
-
-fn main() {}

@@ -1,0 +1,58 @@
+//! `/v1/models`: what may be asked for.
+
+use crate::directory::Snapshot;
+use crate::error::ApiError;
+use crate::gateway::Shared;
+use crate::routing::unknown;
+use axum::Json;
+use axum::extract::{Path, State};
+use clowder_core::ModelName;
+use clowder_core::status::ModelPhase;
+use serde::Serialize;
+use std::sync::Arc;
+
+#[derive(Serialize)]
+pub(super) struct ModelList {
+    object: &'static str,
+    data: Vec<Model>,
+}
+
+/// OpenAI's model object, and whether it can answer now.
+#[derive(Serialize)]
+pub(super) struct Model {
+    id: String,
+    object: &'static str,
+    created: u64,
+    owned_by: &'static str,
+    permissions: [(); 0],
+    ready: bool,
+    phase: ModelPhase,
+}
+
+fn view(shared: &Shared, snapshot: &Snapshot, name: &ModelName) -> Model {
+    Model {
+        id: name.as_str().to_owned(),
+        object: "model",
+        created: shared.started_unix,
+        owned_by: "user",
+        permissions: [],
+        ready: snapshot.routes.get(name.as_str()).is_some_and(|route| !route.serving.is_empty()),
+        phase: snapshot.status(name).map_or(ModelPhase::Pending, |status| status.phase),
+    }
+}
+
+pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Json<ModelList> {
+    shared.directory.primed(shared.config.timeouts.worker_wait).await;
+    let snapshot = shared.directory.load();
+    let data = snapshot.desired.keys().map(|name| view(&shared, &snapshot, name)).collect();
+    Json(ModelList { object: "list", data })
+}
+
+pub(super) async fn one(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Json<Model>, ApiError> {
+    shared.directory.primed(shared.config.timeouts.worker_wait).await;
+    let snapshot = shared.directory.load();
+    match snapshot.desired.keys().find(|name| name.as_str() == id) {
+        Some(name) => Ok(Json(view(&shared, &snapshot, name))),
+        None => Err(unknown(&id, &snapshot)),
+    }
+}

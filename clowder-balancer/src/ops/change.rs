@@ -1,0 +1,370 @@
+//! Changes of desired state, as pure functions of what is recorded.
+
+use crate::error::ApiError;
+use clowder_core::model::{EngineSettings, PlacementRules};
+use clowder_core::secret::{Credentials, CredentialsKind};
+use clowder_core::source::Digest;
+use clowder_core::{Inventory, ModelName, ModelSpec, ModelUrl, NodeName, Secret, Worker};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+/// The most replicas of a model: a slip of the finger shall not plan a million workers.
+const MAX_REPLICAS: u32 = 1000;
+const MAX_CREDENTIALS: usize = 8192;
+
+/// Reads a field that may be absent (`None`), `null` (`Some(None)`) or a value.
+fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+/// A request to deploy a model.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CreateModel {
+    name: Option<String>,
+    source: String,
+    digest: Option<String>,
+    credentials: Option<String>,
+    credentials_type: Option<CredentialsKind>,
+    replicas: Option<u32>,
+    engine: Option<Value>,
+    placement: Option<Value>,
+}
+
+/// A request to change a model; what is absent stays.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PatchModel {
+    source: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    digest: Option<Option<String>>,
+    #[serde(default, deserialize_with = "nullable")]
+    credentials: Option<Option<String>>,
+    credentials_type: Option<CredentialsKind>,
+    replicas: Option<u32>,
+    engine: Option<Value>,
+    placement: Option<Value>,
+}
+
+impl CreateModel {
+    /// The model's name and URL, and the rest as a change of it.
+    pub(super) fn into_parts(self) -> Result<(ModelName, ModelUrl, PatchModel), ApiError> {
+        let source = url("source", &self.source)?;
+        let name = name("name", self.name.as_deref(), &source)?;
+        let patch = PatchModel {
+            source: None,
+            digest: self.digest.map(Some),
+            credentials: self.credentials.map(Some),
+            credentials_type: self.credentials_type,
+            replicas: self.replicas,
+            engine: self.engine,
+            placement: self.placement,
+        };
+        Ok((name, source, patch))
+    }
+}
+
+impl PatchModel {
+    /// The record after this change.
+    pub(super) fn apply(self, current: &ModelSpec, inventory: &Inventory) -> Result<ModelSpec, ApiError> {
+        let mut spec = current.clone();
+        if let Some(source) = &self.source {
+            spec.source = url("source", source)?;
+        }
+        if let Some(digest) = self.digest {
+            spec.digest = match digest {
+                Some(text) => Some(text.parse::<Digest>().map_err(|error| refused("digest", &error))?),
+                None => None,
+            };
+        }
+        match self.credentials {
+            Some(Some(value)) => {
+                let kind = self.credentials_type.unwrap_or_default();
+                spec.credentials = Some(credentials("credentials", value, kind)?);
+            }
+            Some(None) => spec.credentials = None,
+            None if self.credentials_type.is_some() => {
+                let message = "`credentials_type` is given without `credentials`: send both.";
+                return Err(ApiError::invalid("credentials_type", message));
+            }
+            None => {}
+        }
+        if let Some(replicas) = self.replicas {
+            spec.replicas = bounded("replicas", replicas)?;
+        }
+        if let Some(engine) = &self.engine {
+            spec.engine = merged::<EngineSettings>("engine", &spec.engine, engine)?;
+            check_engine(&spec.engine)?;
+        }
+        match &self.placement {
+            Some(placement) => {
+                spec.placement = merged::<PlacementRules>("placement", &spec.placement, placement)?;
+                for node in &spec.placement.pinned {
+                    known_node("placement", node, inventory)?;
+                }
+                if spec.placement.pinned.len() > spec.replicas as usize {
+                    let (pins, replicas) = (spec.placement.pinned.len(), spec.replicas);
+                    let message =
+                        format!("`placement.pinned` names {pins} nodes for {replicas} replicas: ask for more.");
+                    return Err(ApiError::invalid("placement", message));
+                }
+            }
+            // Fewer replicas need fewer pins.
+            None => spec.placement.pinned.truncate(spec.replicas as usize),
+        }
+        Ok(spec)
+    }
+}
+
+/// The seed's way to ask for a worker.
+pub(super) struct AddWorker {
+    pub(super) name: ModelName,
+    pub(super) source: ModelUrl,
+    pub(super) node: Option<NodeName>,
+    pub(super) credentials: Option<Credentials>,
+}
+
+impl AddWorker {
+    /// The record with one worker more.
+    pub(super) fn apply(self, current: Option<&ModelSpec>) -> Result<ModelSpec, ApiError> {
+        let mut spec = match current {
+            Some(spec) if spec.source != self.source => return Err(other_source(spec)),
+            Some(spec) => {
+                let replicas = bounded("modelAlias", spec.replicas.saturating_add(1))?;
+                ModelSpec { replicas, ..spec.clone() }
+            }
+            None => ModelSpec::new(self.name, self.source),
+        };
+        spec.placement.pinned.extend(self.node);
+        if self.credentials.is_some() {
+            spec.credentials = self.credentials;
+        }
+        Ok(spec)
+    }
+}
+
+/// The record without this worker; `None` where it was the last. A worker that is going already changes nothing.
+pub(super) fn without_worker(spec: &ModelSpec, worker: &Worker, inventory: &Inventory) -> Option<ModelSpec> {
+    if spec.retire.contains(&worker.id) || !worker.state.is_live() {
+        return Some(spec.clone());
+    }
+    let replicas = spec.replicas.saturating_sub(1);
+    if replicas == 0 {
+        return None;
+    }
+    let mut spec = ModelSpec { replicas, ..spec.clone() };
+    spec.retire.retain(|id| inventory.workers.contains_key(id));
+    spec.retire.push(worker.id.clone());
+    let is_beside = |other: &&std::sync::Arc<Worker>| {
+        other.model == worker.model && other.node == worker.node && other.state.is_live()
+    };
+    let here = inventory.workers.values().filter(is_beside).count();
+    let pins = spec.placement.pinned.iter().filter(|node| **node == worker.node).count();
+    // Where every worker of the node is pinned there, this one's pin goes with it.
+    if let Some(pin) = spec.placement.pinned.iter().position(|node| *node == worker.node).filter(|_| pins >= here) {
+        spec.placement.pinned.remove(pin);
+    }
+    spec.placement.pinned.truncate(replicas as usize);
+    Some(spec)
+}
+
+pub(super) fn other_source(current: &ModelSpec) -> ApiError {
+    let message = format!(
+        "The model {} exists with another source, {}: take another name, or change its source with PATCH \
+         /api/v1/models/{0}.",
+        current.name, current.source
+    );
+    ApiError::conflict(message)
+}
+
+pub(super) fn url(param: &'static str, text: &str) -> Result<ModelUrl, ApiError> {
+    text.trim().parse().map_err(|error| refused(param, &error))
+}
+
+/// The name given, or one made of the file's.
+pub(super) fn name(param: &'static str, given: Option<&str>, source: &ModelUrl) -> Result<ModelName, ApiError> {
+    if let Some(given) = given {
+        return given.parse().map_err(|error| refused(param, &error));
+    }
+    let file = source.file_name();
+    let stem = file.strip_suffix(".gguf").unwrap_or(&file);
+    let spelled: String = stem
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' })
+        .skip_while(|c| !c.is_ascii_alphanumeric())
+        .take(63)
+        .collect();
+    spelled.parse().map_err(|_| ApiError::missing(param, format!("`{param}` is missing, and {source} makes no name.")))
+}
+
+pub(super) fn credentials(param: &'static str, value: String, kind: CredentialsKind) -> Result<Credentials, ApiError> {
+    let sendable = value.chars().all(|c| c.is_ascii_graphic()) && (1..=MAX_CREDENTIALS).contains(&value.len());
+    if !sendable {
+        let message = format!("`{param}` must be 1 to {MAX_CREDENTIALS} printable characters without blanks.");
+        return Err(ApiError::invalid(param, message));
+    }
+    Ok(Credentials { kind, value: Secret::new(value) })
+}
+
+pub(super) fn known_node(param: &'static str, node: &NodeName, inventory: &Inventory) -> Result<(), ApiError> {
+    if inventory.nodes.contains_key(node) {
+        return Ok(());
+    }
+    let names: Vec<&str> = inventory.nodes.keys().take(50).map(NodeName::as_str).collect();
+    let there = if names.is_empty() { "there is none".to_owned() } else { format!("there are {}", names.join(", ")) };
+    let asked: String = node.as_str().chars().take(80).collect();
+    Err(ApiError::invalid(param, format!("`{param}`: there is no node {asked:?}; {there}.")))
+}
+
+fn refused(param: &'static str, error: &dyn std::error::Error) -> ApiError {
+    ApiError::invalid(param, format!("`{param}`: {error}."))
+}
+
+fn bounded(param: &'static str, replicas: u32) -> Result<u32, ApiError> {
+    if replicas <= MAX_REPLICAS {
+        return Ok(replicas);
+    }
+    Err(ApiError::invalid(param, format!("{replicas} replicas are more than the {MAX_REPLICAS} a model may have.")))
+}
+
+fn check_engine(engine: &EngineSettings) -> Result<(), ApiError> {
+    let zero = [("context", engine.context), ("slots", engine.slots), ("threads", engine.threads)]
+        .into_iter()
+        .find(|(_, value)| *value == Some(0));
+    match zero {
+        Some((field, _)) => {
+            let message = format!("`engine.{field}` must be at least 1; leave it out for the default.");
+            Err(ApiError::invalid("engine", message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// `current` with a JSON merge patch (RFC 7396): what is given changes, `null` goes back to the default.
+fn merged<T: Serialize + DeserializeOwned>(param: &'static str, current: &T, patch: &Value) -> Result<T, ApiError> {
+    if !patch.is_object() {
+        return Err(ApiError::invalid(param, format!("`{param}` must be an object.")));
+    }
+    let mut value = serde_json::to_value(current).unwrap_or_default();
+    merge(&mut value, patch);
+    serde_json::from_value(value).map_err(|error| refused(param, &error))
+}
+
+/// Recursion is bounded by the parser that made `patch`.
+fn merge(target: &mut Value, patch: &Value) {
+    let (Value::Object(fields), Value::Object(patch)) = (&mut *target, patch) else {
+        *target = patch.clone();
+        return;
+    };
+    for (name, value) in patch {
+        if value.is_null() {
+            fields.remove(name);
+        } else {
+            merge(fields.entry(name.clone()).or_insert(Value::Null), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clowder_core::{Node, WorkerState};
+    use std::sync::Arc;
+
+    fn spec() -> ModelSpec {
+        ModelSpec::new("m".parse().unwrap(), "file:///m.gguf".parse().unwrap())
+    }
+
+    fn inventory(workers: &[(&str, &str)]) -> Inventory {
+        let mut inventory = Inventory::default();
+        for node in ["a", "b"] {
+            inventory.nodes.insert(node.into(), Arc::new(Node::with_memory(node, 1)));
+        }
+        for (id, node) in workers {
+            let mut worker = Worker::new(id.parse().unwrap(), "m".parse().unwrap(), (*node).into());
+            worker.state = WorkerState::Ready;
+            inventory.workers.insert(worker.id.clone(), Arc::new(worker));
+        }
+        inventory
+    }
+
+    fn patch(json: &str, current: &ModelSpec) -> Result<ModelSpec, String> {
+        let patch: PatchModel = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        patch.apply(current, &inventory(&[])).map_err(|error| error.to_json())
+    }
+
+    #[test]
+    fn a_patch_changes_what_it_names() {
+        let mut before = spec();
+        before.engine.slots = Some(2);
+        before.credentials = Some(Credentials::bearer("t"));
+        let after = patch(r#"{"engine":{"context":512},"replicas":3}"#, &before).unwrap();
+        assert_eq!((after.engine.slots, after.engine.context, after.replicas), (Some(2), Some(512), 3));
+        assert_eq!(after.credentials, before.credentials);
+        let cleared = patch(r#"{"engine":{"slots":null},"credentials":null}"#, &after).unwrap();
+        assert_eq!((cleared.engine.slots, cleared.credentials), (None, None));
+    }
+
+    #[test]
+    fn refusals_name_the_field() {
+        let refusals: Vec<String> = [
+            r#"{"replica":1}"#,
+            r#"{"replicas":-1}"#,
+            r#"{"replicas":100000}"#,
+            r#"{"engine":{"ctx":1}}"#,
+            r#"{"engine":{"slots":0}}"#,
+            r#"{"engine":7}"#,
+            r#"{"placement":{"pinned":["c"]}}"#,
+            r#"{"placement":{"pinned":["a","b"]}}"#,
+            r#"{"source":"m.gguf"}"#,
+            r#"{"digest":"md5:1"}"#,
+            r#"{"credentials":"a b"}"#,
+            r#"{"credentials_type":"basic"}"#,
+        ]
+        .into_iter()
+        .map(|json| patch(json, &spec()).unwrap_err())
+        .collect();
+        insta::assert_snapshot!(refusals.join("\n"));
+    }
+
+    #[test]
+    fn fewer_replicas_need_fewer_pins() {
+        let pinned = patch(r#"{"replicas":2,"placement":{"pinned":["a","b"]}}"#, &spec()).unwrap();
+        assert_eq!(patch(r#"{"replicas":1}"#, &pinned).unwrap().placement.pinned, ["a".into()]);
+    }
+
+    #[test]
+    fn a_worker_more_and_a_worker_less() {
+        let ask = |node: Option<&str>, source: &str| AddWorker {
+            name: "m".parse().unwrap(),
+            source: source.parse().unwrap(),
+            node: node.map(NodeName::from),
+            credentials: None,
+        };
+        let one = ask(Some("a"), "file:///m.gguf").apply(None).unwrap();
+        let two = ask(Some("b"), "file:///m.gguf").apply(Some(&one)).unwrap();
+        assert_eq!((two.replicas, two.placement.pinned.len()), (2, 2));
+        assert_eq!(ask(None, "file:///x.gguf").apply(Some(&one)).unwrap_err().status, 409);
+
+        let inventory = inventory(&[("m-0-0", "a"), ("m-0-1", "b")]);
+        let first = &inventory.workers[&"m-0-0".parse().unwrap()];
+        let left = without_worker(&two, first, &inventory).unwrap();
+        assert_eq!(
+            (left.replicas, &left.retire, &left.placement.pinned),
+            (1, &vec![first.id.clone()], &vec!["b".into()])
+        );
+        assert_eq!(without_worker(&left, first, &inventory), Some(left.clone()), "asking again changes nothing");
+        let second = &inventory.workers[&"m-0-1".parse().unwrap()];
+        assert_eq!(without_worker(&left, second, &inventory), None);
+    }
+
+    #[test]
+    fn names_are_made_of_file_names() {
+        let made = |source: &str| name("name", None, &source.parse().unwrap()).map(|name| name.to_string());
+        assert_eq!(made("hf://o/r/SmolLM2-135M-Q4_K_M.gguf").unwrap(), "SmolLM2-135M-Q4_K_M");
+        assert_eq!(made("http://h/..%20my+model.gguf").unwrap(), "20my-model");
+        assert_eq!(made("builtin:kitten").unwrap(), "kitten");
+        assert!(made("http://h/---").is_err());
+    }
+}

@@ -1,0 +1,124 @@
+//! What the operational API shows of models, workers and nodes.
+
+use crate::directory::Snapshot;
+use clowder_core::gguf::GgufFacts;
+use clowder_core::model::{EngineSettings, PlacementRules};
+use clowder_core::node::Capacity;
+use clowder_core::source::Digest;
+use clowder_core::status::ModelPhase;
+use clowder_core::store::CachedModel;
+use clowder_core::{ModelName, ModelUrl, Node, NodeName, Worker, WorkerId};
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A list as the new endpoints answer it.
+#[derive(Serialize)]
+pub(super) struct Listed<T> {
+    pub(super) data: Vec<T>,
+}
+
+fn shared<T: Serialize, S: Serializer>(value: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    T::serialize(value, serializer)
+}
+
+/// A worker as observed, and what the gateway has given it.
+#[derive(Serialize)]
+pub(super) struct WorkerView {
+    #[serde(flatten, serialize_with = "shared")]
+    worker: Arc<Worker>,
+    in_flight: u32,
+}
+
+impl WorkerView {
+    pub(super) fn new(snapshot: &Snapshot, worker: &Arc<Worker>) -> Self {
+        let in_flight = snapshot.endpoints.get(&worker.id).map_or(0, |endpoint| endpoint.in_flight());
+        Self { worker: worker.clone(), in_flight }
+    }
+}
+
+/// A desired model and how it fares. Its credentials stay where they are.
+#[derive(Serialize)]
+pub(super) struct ModelView {
+    name: ModelName,
+    source: ModelUrl,
+    digest: Option<Digest>,
+    replicas: u32,
+    ready: usize,
+    phase: ModelPhase,
+    reason: Option<String>,
+    generation: u64,
+    memory: Option<u64>,
+    engine: EngineSettings,
+    placement: PlacementRules,
+    facts: Option<GgufFacts>,
+    workers: Vec<WorkerView>,
+}
+
+impl ModelView {
+    /// `None` where it is not desired.
+    pub(super) fn new(snapshot: &Snapshot, name: &ModelName) -> Option<Self> {
+        let desired = snapshot.desired.get(name)?;
+        let spec = &desired.spec;
+        let status = snapshot.status(name);
+        let workers: Vec<&Arc<Worker>> =
+            snapshot.inventory.workers.values().filter(|worker| worker.model == *name).collect();
+        let ready = workers.iter().filter(|worker| worker.serving().is_some()).count();
+        let (phase, reason) = match status {
+            Some(status) if status.generation >= desired.generation => (status.phase, status.reason.clone()),
+            // Nobody shall take the state of an older record for that of this one.
+            _ => {
+                let phase = if ready > 0 { ModelPhase::Degraded } else { ModelPhase::Pending };
+                (phase, Some(format!("generation {} is being planned", desired.generation)))
+            }
+        };
+        Some(Self {
+            name: name.clone(),
+            source: spec.source.clone(),
+            digest: spec.digest,
+            replicas: spec.replicas,
+            ready,
+            phase,
+            reason,
+            generation: desired.generation,
+            memory: status.and_then(|status| status.memory),
+            engine: spec.engine.clone(),
+            placement: spec.placement.clone(),
+            facts: status.and_then(|status| status.facts.as_deref().cloned()),
+            workers: workers.into_iter().map(|worker| WorkerView::new(snapshot, worker)).collect(),
+        })
+    }
+
+    pub(super) fn all(snapshot: &Snapshot) -> Vec<Self> {
+        snapshot.desired.keys().filter_map(|name| Self::new(snapshot, name)).collect()
+    }
+}
+
+/// A node as observed.
+#[derive(Serialize)]
+pub(super) struct NodeView {
+    name: NodeName,
+    labels: BTreeMap<String, String>,
+    capacity: Capacity,
+    free_memory: u64,
+    schedulable: bool,
+    /// Models on it, whole or begun.
+    cached: Vec<CachedModel>,
+    /// Workers on it.
+    workers: Vec<WorkerId>,
+}
+
+impl NodeView {
+    pub(super) fn new(snapshot: &Snapshot, node: &Node, cached: Vec<CachedModel>) -> Self {
+        let here = snapshot.inventory.workers.values().filter(|worker| worker.node == node.name);
+        Self {
+            name: node.name.clone(),
+            labels: node.labels.clone(),
+            capacity: node.capacity.clone(),
+            free_memory: snapshot.inventory.free_memory(node),
+            schedulable: node.schedulable,
+            cached,
+            workers: here.map(|worker| worker.id.clone()).collect(),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A valid request's way to a worker and its answer's way back.
+
+mod attempt;
+mod body;
+mod events;
+pub(crate) mod headers;
+
+pub(crate) use attempt::client;
+
+use crate::admission::{Permit, Place};
+use crate::config::{Limits, Timeouts};
+use crate::error::{ApiError, chain};
+use crate::metrics::{Metrics, Outcome, Record};
+use crate::request::ValidRequest;
+use crate::routing::{Lease, Router};
+use attempt::{Answer, Failure};
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use body::{AnswerBody, Held};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// Sends requests to workers.
+pub(crate) struct Proxy {
+    pub(crate) client: reqwest::Client,
+    pub(crate) router: Router,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Proxy {
+    /// Has a worker answer, and another one as long as the client has seen no byte.
+    ///
+    /// A worker that cannot be connected to costs nothing but time; one that breaks off costs one of the request's
+    /// attempts, since the request itself may be what breaks it.
+    pub(crate) async fn forward(
+        &self,
+        request: &ValidRequest,
+        client_headers: &HeaderMap,
+        place: Place,
+        mut record: Record,
+    ) -> Response {
+        match self.answer(request, client_headers, place).await {
+            Ok((answer, lease, permit)) => respond(answer, lease, permit, record),
+            Err(error) => {
+                record.outcome(Outcome::Answered(error.status.as_u16()));
+                error.into_response()
+            }
+        }
+    }
+
+    async fn answer(
+        &self,
+        request: &ValidRequest,
+        client_headers: &HeaderMap,
+        place: Place,
+    ) -> Result<(Answer, Lease, Permit), ApiError> {
+        let mut deadline = Instant::now() + self.timeouts.worker_wait;
+        let mut lease = self.router.lease(&request.model, &request.prompt, deadline).await?;
+        let permit = place.admit(deadline).await?;
+        let mut attempts = 0;
+        loop {
+            let endpoint = &lease.load.endpoint;
+            let failure = match attempt::send(&self.client, endpoint, request, client_headers).await {
+                Ok(answer) => {
+                    endpoint.answered();
+                    return Ok((answer, lease, permit));
+                }
+                Err(failure) => failure,
+            };
+            let cause = failure.cause();
+            let worker = endpoint.id.clone();
+            tracing::info!(%worker, model = %request.model, cause, "the worker did not answer");
+            if !matches!(failure, Failure::Unconnected) {
+                attempts += 1;
+                deadline = Instant::now() + self.timeouts.worker_wait;
+            }
+            match failure {
+                Failure::Silent => {
+                    let limit = self.timeouts.idle.as_secs();
+                    let message = format!("Worker {worker} was silent for {limit} s.");
+                    return Err(ApiError::worker_timeout(message));
+                }
+                Failure::Unavailable(answer) if attempts >= self.limits.attempts => {
+                    return Ok((*answer, lease, permit));
+                }
+                Failure::Broken(error) if attempts >= self.limits.attempts => {
+                    let message = format!(
+                        "{attempts} attempts to have this answered broke off, the last one on worker {worker} ({}): see \
+                         the worker's log.",
+                        chain(&error.without_url())
+                    );
+                    return Err(ApiError::bad_gateway(message));
+                }
+                _ => endpoint.failed(self.timeouts.backoff),
+            }
+            self.metrics.retry(cause);
+            drop(lease);
+            lease = self.router.lease(&request.model, &request.prompt, deadline).await?;
+        }
+    }
+}
+
+fn respond(answer: Answer, lease: Lease, permit: Permit, mut record: Record) -> Response {
+    record.first_byte();
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = answer.status;
+    let headers = response.headers_mut();
+    *headers = headers::to_client(&answer.headers);
+    if let Ok(worker) = HeaderValue::from_str(lease.load.endpoint.id.as_str()) {
+        headers.insert(headers::WORKER, worker);
+    }
+    if let Ok(why) = HeaderValue::from_str(&lease.why) {
+        headers.insert(headers::POLICY, why);
+    }
+    if answer.status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.entry(axum::http::header::RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
+    }
+    *response.body_mut() = if answer.is_whole {
+        record.outcome(Outcome::Answered(answer.status.as_u16()));
+        Body::from(answer.first)
+    } else {
+        let is_event_stream = answer.is_event_stream();
+        let held = Held { upstream: answer.rest, status: answer.status, lease, record, _permit: permit };
+        Body::from_stream(AnswerBody::new(answer.first, is_event_stream, held))
+    };
+    response
+}
