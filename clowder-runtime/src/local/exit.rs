@@ -46,13 +46,19 @@ pub(super) fn telling_line(lines: &[String]) -> Option<String> {
     Some(quoted(line))
 }
 
-/// A line as part of a reason: without blanks around it and not too long.
-pub(super) fn quoted(line: &str) -> String {
-    let line = line.trim();
-    match line.char_indices().nth(LONGEST_QUOTE) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
+/// A text as part of a reason: one line, safe to show, and not too long.
+pub(super) fn quoted(text: &str) -> String {
+    let showable = |c: char| match c {
+        c if c.is_whitespace() => ' ',
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    let mut chars = text.trim().chars().map(showable);
+    let mut quote: String = chars.by_ref().take(LONGEST_QUOTE).collect();
+    if chars.next().is_some() {
+        quote.push('…');
     }
+    quote
 }
 
 fn signal_name(signal: i32) -> Option<&'static str> {
@@ -123,8 +129,8 @@ mod tests {
     }
 
     #[test]
-    fn quotes_are_short() {
+    fn quotes_are_short_and_safe() {
         assert_eq!(quoted(&"ä".repeat(400)).chars().count(), LONGEST_QUOTE + 1);
-        assert_eq!(quoted("  x "), "x");
+        assert_eq!(quoted("  x\ny\u{1b}[1m "), "x y\u{fffd}[1m");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`LocalBackend`] is the [`Backend`](clowder_core::Backend) of a single machine. Each worker is a process of its own, so
 //! a crash inside llama.cpp takes down one worker and never the program that started it, and the operating system gives
-//! its memory back whole. [`DesiredFile`] is the matching [`DesiredStore`](clowder_core::DesiredStore).
+//! its memory back whole. It wants a Unix. [`DesiredFile`] is the matching [`DesiredStore`](clowder_core::DesiredStore).
 //!
 //! # How a worker lives
 //!
@@ -26,6 +26,7 @@
 //! - No credential reaches a worker: the model store alone gets those of a model, and the environment of a worker is
 //!   without `CLOWDER_*` and whatever is named like a secret.
 //! - A terminal's Ctrl-C reaches the program alone, which drains its workers by [`LocalBackend::shutdown`].
+//! - A fault in a model store is a worker's failure, with a reason and another attempt.
 //! - Logs, announcements, workers and desired models are bounded in number and size.
 //!
 //! # Example

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// the pipes, outlives it.
 const LAST_OUTPUT: Duration = Duration::from_millis(250);
 
-/// A running worker process. Dropping it kills it.
+/// A running worker process. Dropping it kills it, with all processes of its own.
 pub(super) struct Process {
     child: Child,
     pid: u32,
@@ -144,6 +144,12 @@ impl Process {
     async fn last_output(&mut self) {
         let pumps = &mut self.pumps;
         let _ = timeout(LAST_OUTPUT, async { while pumps.join_next().await.is_some() {} }).await;
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.signal_group(Signal::KILL);
     }
 }
 

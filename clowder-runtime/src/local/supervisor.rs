@@ -11,8 +11,11 @@ use clowder_core::plan::StartWorker;
 use clowder_core::store::{FetchProgress, FetchRequest, StoredModel};
 use clowder_core::worker::LastExit;
 use clowder_core::{ModelStore, Worker, WorkerId, WorkerState};
+use futures::FutureExt;
+use std::convert::Infallible;
 use std::error::Error;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,6 +26,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a process that said it ends, or closed its standard output, may take to end.
 const END_PATIENCE: Duration = Duration::from_secs(5);
+const PANICKED: &str = "a fault in the program that runs the workers or in its model store; its log says where";
 
 /// Keeps one worker running, until it is told to stop.
 pub(super) struct Supervisor {
@@ -74,7 +78,9 @@ impl Supervisor {
             if stop {
                 break;
             }
-            let Err(ended) = self.attempt(&start).await;
+            // The model store is anybody's code, and a worker whose supervisor is gone could not even be stopped.
+            let attempt = AssertUnwindSafe(self.attempt(&start)).catch_unwind().await;
+            let ended = attempt.map_or_else(|_| Ended::Failed(PANICKED.to_owned().into()), |Err(ended)| ended);
             match ended {
                 Ended::Ordered => self.backoff.reset(),
                 Ended::Failed(failure) => self.back_off(failure, &start).await,
@@ -86,7 +92,7 @@ impl Supervisor {
     }
 
     /// From the model's file to the end of a process.
-    async fn attempt(&mut self, start: &Arc<StartWorker>) -> Result<std::convert::Infallible, Ended> {
+    async fn attempt(&mut self, start: &Arc<StartWorker>) -> Result<Infallible, Ended> {
         let model = self.obtain(start).await?;
         let mut process = self.launch(start, &model)?;
         self.announced(&mut process).await?;
@@ -124,6 +130,8 @@ impl Supervisor {
         drop(fetch);
         match fetched {
             Ok(model) => {
+                // What kept the model from coming says nothing about its process.
+                self.backoff.reset();
                 self.model = Some((request, model.clone()));
                 self.fleet.board.observe_cache(store.as_ref()).await;
                 Ok(model)
@@ -196,7 +204,7 @@ impl Supervisor {
     }
 
     /// Waits until the process of a worker that serves ends.
-    async fn serve(&mut self, process: &mut Process) -> Result<std::convert::Infallible, Ended> {
+    async fn serve(&mut self, process: &mut Process) -> Result<Infallible, Ended> {
         let since = Instant::now();
         tokio::select! {
             biased;

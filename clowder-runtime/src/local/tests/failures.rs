@@ -140,6 +140,13 @@ async fn a_store_that_may_recover_is_asked_again() {
 }
 
 #[tokio::test]
+async fn a_store_that_panics_does_not_take_the_supervisor_along() {
+    let machine = Machine::with(SERVE, [Fetch::Panic], |_| ()).await;
+    machine.start().await;
+    machine.until_ready().await;
+}
+
+#[tokio::test]
 async fn new_credentials_end_a_wait() {
     let machine = Machine::with(SERVE, [Fetch::Fail(unreachable())], |config| {
         (config.backoff.first, config.backoff.longest) = (HOUR, HOUR);

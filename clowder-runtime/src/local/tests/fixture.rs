@@ -28,6 +28,7 @@ pub(super) const DEAF: &str = r#"trap '' TERM; echo '{"serving":{"endpoint":"htt
 pub(super) enum Fetch {
     Give,
     Fail(StoreError),
+    Panic,
     /// Says how far it is and never ends; what is sent here is dropped with the fetch.
     Hang(FetchProgress, oneshot::Sender<()>),
 }
@@ -56,6 +57,7 @@ impl ModelStore for ScriptedStore {
                 Ok(StoredModel { path: self.path.clone(), digest, bytes: 1, lease: Lease::new(()) })
             }
             Fetch::Fail(error) => Err(error),
+            Fetch::Panic => panic!("as told"),
             Fetch::Hang(now, _held) => {
                 progress.send_replace(now);
                 std::future::pending().await

@@ -135,8 +135,9 @@ async fn shutdown_drains_all_and_takes_nothing_new() {
 
 #[tokio::test]
 async fn no_worker_outlives_its_backend() {
-    // The process holds a named pipe open and ignores its standard input: the pipe ends when it is killed.
-    let announce = SERVE.replace("exec cat >/dev/null", "exec sleep 600");
+    // The process and one of its own hold a named pipe open and ignore their standard input: the pipe ends when both are
+    // killed.
+    let announce = SERVE.replace("exec cat >/dev/null", "sleep 600; :");
     let machine = Machine::new(&format!(r#"exec 3>"$DIR/alive"; {announce}"#)).await;
     let alive = machine.folder.path().join("alive");
     rustix::fs::mkfifoat(rustix::fs::CWD, &alive, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
