@@ -3,6 +3,9 @@
 use super::config::BackoffSettings;
 use std::time::Duration;
 
+/// No wait is longer, whatever the settings say.
+const A_DAY: Duration = Duration::from_secs(86_400);
+
 /// Counts failures in a row.
 #[derive(Debug)]
 pub(super) struct Backoff {
@@ -20,7 +23,7 @@ impl Backoff {
     pub(super) fn next(&mut self, jitter: f64) -> Duration {
         let doubled = self.settings.first.saturating_mul(1 << self.failures.min(30));
         self.failures = self.failures.saturating_add(1);
-        doubled.min(self.settings.longest).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
+        doubled.min(self.settings.longest).min(A_DAY).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
     }
 
     /// Forgets all failures.
@@ -52,6 +55,12 @@ mod tests {
         let waits: Vec<_> = (0..40).map(|_| backoff.next(1.0).as_millis()).collect();
         assert_eq!(waits[..4], [200, 400, 800, 1000]);
         assert!(waits[4..].iter().all(|wait| *wait == 1000));
+    }
+
+    #[test]
+    fn no_setting_waits_for_ever() {
+        let for_ever = BackoffSettings { first: Duration::MAX, longest: Duration::MAX, ..SETTINGS };
+        assert_eq!(Backoff::new(for_ever).next(1.0), A_DAY);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub struct BackoffSettings {
     /// The wait after a first failure; each further one doubles it. Up to half of a wait is taken off at random, so that
     /// workers that failed together do not come back together.
     pub first: Duration,
-    /// The longest wait.
+    /// The longest wait, a day at most.
     pub longest: Duration,
     /// A worker that served for so long has its failures forgotten.
     pub stable_after: Duration,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::process::{Child, ChildStdin};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 /// How long the last output of an ended process is waited for. It matters only where a process of its own, which inherited
 /// the pipes, outlives it.
@@ -73,7 +73,10 @@ impl Process {
     /// What it says of itself when it has loaded its model, or never will. To be asked once.
     pub(super) async fn announcement(&mut self, silence: Duration) -> Result<Announcement, Unannounced> {
         let line = loop {
-            let give_up_at = self.log.last_at() + silence;
+            let left = silence.saturating_sub(self.log.last_at().elapsed());
+            if left.is_zero() {
+                return Err(Unannounced::Silent);
+            }
             tokio::select! {
                 biased;
                 line = &mut self.announcement => break line.map_err(|_| Unannounced::Ended)?,
@@ -81,11 +84,7 @@ impl Process {
                     let line = timeout(LAST_OUTPUT, &mut self.announcement).await;
                     break line.ok().and_then(Result::ok).ok_or(Unannounced::Ended)?;
                 }
-                () = sleep_until(give_up_at) => {
-                    if self.log.last_at() + silence <= Instant::now() {
-                        return Err(Unannounced::Silent);
-                    }
-                }
+                () = sleep(left) => {}
             }
         };
         let announcement = serde_json::from_str(&line).map_err(|_| Unannounced::Unintelligible(line.clone()))?;
