@@ -1,3 +1,52 @@
-//! The worker binary - one model behind an OpenAI-compatible server
+//! `clowder-runtime`: one model behind an OpenAI-compatible server.
 
-fn main() {}
+use clap::Parser;
+use clowder_runtime::args::WorkerArgs;
+use clowder_runtime::worker;
+use std::error::Error;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Serves one model with llama.cpp behind an OpenAI-compatible API
+///
+/// Every option may be given as an environment variable instead; a flag goes before it. RUST_LOG sets what is logged.
+#[derive(Parser)]
+#[command(name = "clowder-runtime", version)]
+struct Cli {
+    #[command(flatten)]
+    worker: WorkerArgs,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,llama.cpp=error"));
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+    match serve(cli.worker) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((message, code)) => {
+            eprintln!("clowder-runtime: {message}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn serve(args: WorkerArgs) -> Result<(), (String, u8)> {
+    let options = args.options().map_err(|error| (in_full(&error), 2))?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| (in_full(&error), 1))?;
+    let outcome = runtime.block_on(Box::pin(worker::run(options)));
+    outcome.map_err(|error| (in_full(&error), error.exit_code()))
+}
+
+/// An error and what caused it.
+fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,149 @@
+//! The command line of a worker, shared by the binaries that run one.
+
+use crate::engine::EngineOptions;
+use crate::worker::WorkerOptions;
+use clowder_core::model::{EngineSettings, InvalidModelName, KvType};
+use clowder_core::{ModelName, Secret};
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Carries the API key itself; unlike a flag, other users of the machine cannot read it.
+const API_KEY: &str = "CLOWDER_WORKER_API_KEY";
+
+/// What is typed; [`options`](Self::options) is what it means. A flag goes before its environment variable, that before
+/// the default.
+#[derive(Clone, Debug, clap::Args)]
+pub struct WorkerArgs {
+    /// GGUF file of the model; the first of several where it is split
+    #[arg(long, env = "CLOWDER_WORKER_MODEL_PATH", value_name = "PATH")]
+    pub model_path: PathBuf,
+    /// Name that clients ask for [default: the file's name]
+    #[arg(long, env = "CLOWDER_WORKER_ALIAS", value_name = "NAME")]
+    pub alias: Option<ModelName>,
+    /// Address to listen on
+    #[arg(long, env = "CLOWDER_WORKER_HOST", default_value = "127.0.0.1", value_name = "ADDRESS")]
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, env = "CLOWDER_WORKER_PORT", default_value_t = 8000)]
+    pub port: u16,
+    /// Requests generated at the same time
+    #[arg(long, env = "CLOWDER_WORKER_SLOTS", default_value_t = EngineSettings::DEFAULT_SLOTS, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub slots: u32,
+    /// Tokens of context of one request [default: what the model was trained for, at most 8192]
+    #[arg(long, env = "CLOWDER_WORKER_CONTEXT", value_name = "TOKENS",
+          value_parser = clap::value_parser!(u32).range(2..))]
+    pub context: Option<u32>,
+    /// Number format of the KV cache: f16, f32, q8_0 or q4_0
+    #[arg(long, env = "CLOWDER_WORKER_KV_TYPE", default_value = "f16", value_name = "TYPE", value_parser = kv_type)]
+    pub kv_type: KvType,
+    /// Threads that evaluate [default: the physical cores]
+    #[arg(long, env = "CLOWDER_WORKER_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+    /// Layers on an accelerator [default: all that fit, in a build that has one]
+    #[arg(long, env = "CLOWDER_WORKER_GPU_LAYERS", value_name = "N")]
+    pub gpu_layers: Option<u32>,
+    /// Requests that may wait for a slot
+    #[arg(long, env = "CLOWDER_WORKER_QUEUE", default_value_t = 64, value_name = "N")]
+    pub queue: u32,
+    /// File with the API key that requests must bring; the variable CLOWDER_WORKER_API_KEY may hold the key itself
+    #[arg(long, env = "CLOWDER_WORKER_API_KEY_FILE", value_name = "PATH")]
+    pub api_key_file: Option<PathBuf>,
+    /// Listen beyond this machine without an API key: only the gateway reaches this address
+    #[arg(long, env = "CLOWDER_WORKER_TRUSTED_NETWORK")]
+    pub trusted_network: bool,
+    /// Seconds to finish what is begun, once told to end
+    #[arg(long, env = "CLOWDER_WORKER_DRAIN_SECONDS", default_value_t = 300, value_name = "SECONDS")]
+    pub drain_seconds: u64,
+    /// Announce the endpoint on standard output and end with standard input
+    #[arg(long, hide = true)]
+    pub supervised: bool,
+}
+
+/// Why arguments mean nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArgsError {
+    /// The file's name cannot be the model's.
+    #[error("the file's name is no name for a model, give one with --alias")]
+    NoAlias(#[source] InvalidModelName),
+    /// The file of the API key cannot be read.
+    #[error("the API key cannot be read from {path}")]
+    ApiKeyFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// An API key of no characters.
+    #[error("the API key in {place} is empty")]
+    EmptyApiKey {
+        /// Where it was looked for.
+        place: String,
+    },
+}
+
+impl WorkerArgs {
+    /// What the arguments mean.
+    ///
+    /// # Errors
+    /// [`ArgsError`].
+    pub fn options(self) -> Result<WorkerOptions, ArgsError> {
+        let alias = match self.alias {
+            Some(alias) => alias,
+            None => name_of(&self.model_path).map_err(ArgsError::NoAlias)?,
+        };
+        let settings = EngineSettings {
+            context: self.context,
+            slots: Some(self.slots),
+            kv_type: self.kv_type,
+            threads: self.threads,
+            gpu_layers: self.gpu_layers,
+        };
+        Ok(WorkerOptions {
+            host: self.host,
+            port: self.port,
+            engine: EngineOptions { settings, queue: self.queue },
+            api_key: api_key(self.api_key_file)?,
+            trusted_network: self.trusted_network,
+            supervised: self.supervised,
+            drain: Duration::from_secs(self.drain_seconds),
+            ..WorkerOptions::new(self.model_path, alias)
+        })
+    }
+}
+
+fn name_of(path: &Path) -> Result<ModelName, InvalidModelName> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    stem.chars().take(63).collect::<String>().parse()
+}
+
+fn api_key(file: Option<PathBuf>) -> Result<Option<Secret>, ArgsError> {
+    let (key, place) = match file {
+        Some(path) => {
+            let place = path.display().to_string();
+            (std::fs::read_to_string(&path).map_err(|source| ArgsError::ApiKeyFile { path, source })?, place)
+        }
+        None => match std::env::var(API_KEY) {
+            Ok(key) => (key, API_KEY.to_owned()),
+            Err(_) => return Ok(None),
+        },
+    };
+    match key.trim() {
+        "" => Err(ArgsError::EmptyApiKey { place }),
+        key => Ok(Some(Secret::new(key))),
+    }
+}
+
+fn kv_type(text: &str) -> Result<KvType, String> {
+    match text {
+        "f32" => Ok(KvType::F32),
+        "f16" => Ok(KvType::F16),
+        "q8_0" => Ok(KvType::Q8_0),
+        "q4_0" => Ok(KvType::Q4_0),
+        _ => Err("take f16, f32, q8_0 or q4_0".to_owned()),
+    }
+}

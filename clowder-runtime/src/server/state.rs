@@ -1,0 +1,160 @@
+//! What the handlers share.
+
+use super::error::ApiError;
+use super::fields::Fields;
+use super::generation::Generation;
+use super::messages::Conversation;
+use super::metrics::Metrics;
+use super::params::Params;
+use super::wire::{Head, new_id};
+use crate::template::{ChatTemplate, TemplateError};
+use axum::extract::{FromRequest, Request};
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use clowder_core::Secret;
+use clowder_core::engine::{Engine, Token};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// A model that is loaded.
+pub(crate) struct Serving {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) template: Result<ChatTemplate, TemplateError>,
+    /// The token that the vocabulary wants before every prompt.
+    pub(crate) bos: Option<Token>,
+    /// OpenAI's `system_fingerprint`: the same for the same model and version.
+    pub(crate) fingerprint: String,
+}
+
+impl Serving {
+    /// The tokens of a text that may contain control tokens.
+    pub(crate) fn prompt(&self, text: &str) -> Result<Vec<Token>, ApiError> {
+        let mut tokens = self.engine.tokenize(text, true)?;
+        if let Some(bos) = self.bos.filter(|bos| tokens.first() != Some(bos)) {
+            tokens.insert(0, bos);
+        }
+        Ok(tokens)
+    }
+
+    /// The text of a conversation.
+    pub(crate) fn chat_text(&self, conversation: &Conversation) -> Result<String, ApiError> {
+        let template = self.template.as_ref().map_err(TemplateError::clone)?;
+        let mut text = template.render(&conversation.prompt)?;
+        text.push_str(conversation.begun.as_deref().unwrap_or_default());
+        Ok(text)
+    }
+
+    /// The tokens of a conversation.
+    pub(crate) fn chat_prompt(&self, conversation: &Conversation) -> Result<Vec<Token>, ApiError> {
+        self.prompt(&self.chat_text(conversation)?)
+    }
+}
+
+/// The state of a server.
+pub(crate) struct ServerState {
+    pub(crate) alias: String,
+    pub(crate) api_key: Option<Secret>,
+    pub(crate) body_limit: usize,
+    pub(crate) metrics: Metrics,
+    created: u64,
+    serving: OnceLock<Arc<Serving>>,
+    draining: AtomicBool,
+}
+
+impl ServerState {
+    /// A server that still loads its model.
+    pub(crate) fn new(alias: String, api_key: Option<Secret>, body_limit: usize) -> Self {
+        Self {
+            metrics: Metrics::default(),
+            created: unix_seconds(),
+            serving: OnceLock::new(),
+            draining: AtomicBool::new(false),
+            alias,
+            api_key,
+            body_limit,
+        }
+    }
+
+    /// The model is there. Only the first call counts.
+    pub(crate) fn ready(&self, serving: Serving) {
+        if self.serving.set(Arc::new(serving)).is_err() {
+            tracing::warn!("a server got a second model; it keeps the first");
+        }
+    }
+
+    /// Nothing new is taken.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// The model, where the server takes requests.
+    pub(crate) fn model(&self) -> Result<Arc<Serving>, ApiError> {
+        if self.draining.load(Ordering::SeqCst) {
+            return Err(ApiError::unavailable("draining", "the worker is stopping"));
+        }
+        let loading = || ApiError::unavailable("loading", "the model is loading");
+        self.serving.get().cloned().ok_or_else(loading)
+    }
+
+    /// The model, where it is the one a request asks for.
+    pub(crate) fn serving(&self, fields: &Fields) -> Result<Arc<Serving>, ApiError> {
+        match fields.text("model")? {
+            Some(asked) if asked != self.alias => Err(ApiError::model_not_found(asked, &self.alias)),
+            _ => self.model(),
+        }
+    }
+
+    /// The loaded model, also while draining.
+    pub(crate) fn loaded(&self) -> Option<&Arc<Serving>> {
+        self.serving.get()
+    }
+
+    /// Begins a generation and measures the time to its first token.
+    pub(crate) async fn begin(
+        &self,
+        serving: &Serving,
+        prompts: Vec<Vec<Token>>,
+        params: &Params,
+    ) -> Result<Generation, ApiError> {
+        let asked = Instant::now();
+        let generation = Generation::begin(serving, prompts, params).await?;
+        self.metrics.first_token(asked.elapsed());
+        Ok(generation)
+    }
+
+    /// The beginning of an answer.
+    pub(crate) fn head(&self, prefix: &str, object: &'static str) -> Head {
+        let fingerprint = self.serving.get().map_or_else(String::new, |serving| serving.fingerprint.clone());
+        Head {
+            id: new_id(prefix),
+            object,
+            created: unix_seconds(),
+            model: self.alias.clone(),
+            system_fingerprint: fingerprint,
+        }
+    }
+
+    /// When the server was started, in seconds since the Unix epoch.
+    pub(crate) fn created(&self) -> u64 {
+        self.created
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A request's body, whole and within the limit, whatever its content type says.
+pub(crate) struct Body(pub(crate) Bytes);
+
+impl FromRequest<Arc<ServerState>> for Body {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &Arc<ServerState>) -> Result<Self, ApiError> {
+        match Bytes::from_request(request, state).await {
+            Ok(bytes) => Ok(Self(bytes)),
+            Err(rejection) => Err(ApiError::body(rejection.into_response().status(), state.body_limit)),
+        }
+    }
+}
