@@ -1,1 +1,8 @@
-//! stub
+#![doc = include_str!("../README.md")]
+
+pub mod api;
+pub mod cache;
+pub mod sources;
+
+pub use cache::{Cache, CacheConfig, CachedSource};
+pub use sources::Sources;
