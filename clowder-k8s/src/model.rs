@@ -1,0 +1,172 @@
+//! The `Model` resource: what a user of a cluster asks for.
+//!
+//! **Why is this resource the store of desired state, and not a database of Clowder's own?** A cluster has such a store
+//! already, and it does what one must: it is replicated and backed up with the cluster, a change of it is atomic and
+//! refused where it was made from an old state (`resourceVersion`), it counts changes (`generation`), it is watched
+//! without polling, and who may change it is a matter of the cluster's own roles. `kubectl`, Helm and GitOps tools write
+//! it as they write everything else. A second store beside it would have to be kept in step with it.
+//!
+//! **Why are so many fields text?** A value that the schema cannot check would be refused while it is *read*, and one bad
+//! resource would then break the watch of all of them. They are read as written, checked by
+//! [`Model::desired`], and a resource that is wrong says so in its own status.
+
+use crate::status::Status;
+use clowder_core::model::KvType;
+use clowder_core::secret::CredentialsKind;
+use clowder_core::url::MAX_LENGTH;
+use kube::CustomResource;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What is asked for: a model from a source, so many times, under these settings.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "clowder.dev",
+    version = "v1alpha1",
+    kind = "Model",
+    namespaced,
+    status = "Status",
+    derive = "PartialEq",
+    doc = "A model that workers of this cluster serve.",
+    category = "clowder",
+    scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.ready"),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas"),
+    printcolumn(name = "Source", type_ = "string", json_path = ".spec.source", priority = 1),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Spec {
+    /// The name clients ask for, where it is not the resource's own: 1 to 63 letters, digits, '.', '_', '-', ':' or '/',
+    /// beginning with a letter or digit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,62}$"))]
+    pub alias: Option<String>,
+    /// Where the model's bytes come from: hf://OWNER/REPO:QUANT, hf://OWNER/REPO/FILE.gguf, https://..., file:///PATH.
+    // Immutable: what a name stands for does not change under those who ask for it.
+    #[schemars(length(min = 1, max = MAX_LENGTH), extend("x-kubernetes-validations" = [{
+        "rule": "self == oldSelf",
+        "message": "the source of a model does not change: make another model",
+    }]))]
+    pub source: String,
+    /// What the model's file must hash to. Without it, the source's own digest is trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^sha256:[0-9a-fA-F]{64}$"))]
+    pub digest: Option<String>,
+    /// What the source asks for before it hands out bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<CredentialsReference>,
+    /// How many workers shall serve it.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = i32::MAX), extend("format" = "int32"))]
+    pub replicas: u32,
+    /// How each of them runs it.
+    #[serde(default)]
+    pub engine: Engine,
+    /// Where they may run.
+    #[serde(default, skip_serializing_if = "Placement::is_anywhere")]
+    pub placement: Placement,
+    /// Workers that go first when there are more than replicas.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub retire: Vec<String>,
+}
+
+/// Where credentials for a source are kept, and how they are presented.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialsReference {
+    /// How the value is presented: as a bearer token, or as base64 of user:password.
+    #[serde(default, rename = "type")]
+    #[schemars(schema_with = "credentials_kind")]
+    pub kind: CredentialsKind,
+    /// A value of a Secret in the namespace of the model.
+    pub secret_key_ref: SecretKeyReference,
+}
+
+/// One value of a Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SecretKeyReference {
+    /// The Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The key of the value.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// How a worker runs its model. What is not said is left to the worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Engine {
+    /// Tokens of context of one request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = i32::MAX), extend("format" = "int32"))]
+    pub context: Option<u32>,
+    /// Requests generated at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1024), extend("format" = "int32"))]
+    pub slots: Option<u32>,
+    /// Number format of the KV cache.
+    #[serde(default)]
+    #[schemars(schema_with = "kv_type")]
+    pub kv_type: KvType,
+    /// Threads of the matrix kernels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1024), extend("format" = "int32"))]
+    pub threads: Option<u32>,
+    /// Layers kept on an accelerator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 65_535), extend("format" = "int32"))]
+    pub gpu_layers: Option<u32>,
+}
+
+/// Where replicas may run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Placement {
+    /// One entry for each replica that must run on that node; the replicas beyond them run anywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub pinned: Vec<String>,
+    /// Labels that a node must carry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    pub selector: BTreeMap<String, String>,
+}
+
+impl Spec {
+    /// One replica of `source`, everything else left to Clowder.
+    pub fn new(source: impl Into<String>) -> Self {
+        Self {
+            alias: None,
+            source: source.into(),
+            digest: None,
+            credentials: None,
+            replicas: one(),
+            engine: Engine::default(),
+            placement: Placement::default(),
+            retire: Vec::new(),
+        }
+    }
+}
+
+impl Placement {
+    fn is_anywhere(&self) -> bool {
+        self.pinned.is_empty() && self.selector.is_empty()
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn credentials_kind(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": [CredentialsKind::Bearer, CredentialsKind::Basic] })
+}
+
+fn kv_type(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": [KvType::F32, KvType::F16, KvType::Q8_0, KvType::Q4_0] })
+}
