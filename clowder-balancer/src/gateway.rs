@@ -138,7 +138,7 @@ impl Gateway {
     ///
     /// # Errors
     /// Where the listener's address cannot be read.
-    pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
         crate::serve::serve(&self.shared, listener, self.router(), shutdown).await
     }
 }

@@ -31,20 +31,18 @@ pub(super) async fn nodes(State(shared): State<Arc<Shared>>) -> Json<Listed<Node
     let nodes: Vec<Arc<Node>> = snapshot.inventory.nodes.values().cloned().collect();
     let (shared, snapshot) = (&shared, &snapshot);
     let views = stream::iter(nodes)
-        .map(async |node| NodeView::new(snapshot, &node, cached(shared, &node).await))
+        .map(async |node| NodeView::new(snapshot, &node, cache(shared, &node).await))
         .buffered(CACHES_AT_ONCE);
     Json(Listed { data: views.collect().await })
 }
 
-/// What the node's storage says it has; where it does not answer, what the backend last saw there.
-async fn cached(shared: &Shared, node: &Node) -> Vec<CachedModel> {
+async fn cache(shared: &Shared, node: &Node) -> Option<Vec<CachedModel>> {
     match timeout(CACHE_TIME, shared.parts.store.inventory(&node.name)).await {
-        Ok(Ok(models)) => return models,
+        Ok(Ok(models)) => return Some(models),
         Ok(Err(error)) => tracing::debug!(node = %node.name, error = %chain(&error), "the node's cache is unknown"),
         Err(_) => tracing::debug!(node = %node.name, "the node's cache does not answer"),
     }
-    let seen = |url: &clowder_core::ModelUrl| CachedModel { url: url.clone(), digest: None, bytes: 0, complete: true };
-    node.cached.iter().map(seen).collect()
+    None
 }
 
 pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {

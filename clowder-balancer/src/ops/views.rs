@@ -9,7 +9,7 @@ use clowder_core::status::ModelPhase;
 use clowder_core::store::CachedModel;
 use clowder_core::{ModelName, ModelUrl, Node, NodeName, Worker, WorkerId};
 use serde::{Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A list as the new endpoints answer it.
@@ -102,14 +102,16 @@ pub(super) struct NodeView {
     capacity: Capacity,
     free_memory: u64,
     schedulable: bool,
-    /// Models on it, whole or begun.
-    cached: Vec<CachedModel>,
+    /// Models that are whole on it, as the backend sees it.
+    cached: BTreeSet<ModelUrl>,
+    /// What its storage says it has, whole or begun; `None` where the storage does not answer.
+    cache: Option<Vec<CachedModel>>,
     /// Workers on it.
     workers: Vec<WorkerId>,
 }
 
 impl NodeView {
-    pub(super) fn new(snapshot: &Snapshot, node: &Node, cached: Vec<CachedModel>) -> Self {
+    pub(super) fn new(snapshot: &Snapshot, node: &Node, cache: Option<Vec<CachedModel>>) -> Self {
         let here = snapshot.inventory.workers.values().filter(|worker| worker.node == node.name);
         Self {
             name: node.name.clone(),
@@ -117,7 +119,8 @@ impl NodeView {
             capacity: node.capacity.clone(),
             free_memory: snapshot.inventory.free_memory(node),
             schedulable: node.schedulable,
-            cached,
+            cached: node.cached.clone(),
+            cache,
             workers: here.map(|worker| worker.id.clone()).collect(),
         }
     }

@@ -17,13 +17,13 @@ use std::task::{Context, Poll, ready};
 pub(super) type Upstream = BoxStream<Result<Bytes, reqwest::Error>>;
 
 /// What a request holds until its answer's last byte. Dropping the upstream drops the connection to the worker, which ends
-/// the generation there.
-pub(crate) struct Held {
-    pub(super) upstream: Upstream,
+/// the generation there; it goes last, so that whoever sees that finds the rest given back.
+pub(super) struct Held {
     pub(super) status: StatusCode,
     pub(super) lease: Lease,
     pub(super) record: Record,
     pub(super) _permit: Permit,
+    pub(super) upstream: Upstream,
 }
 
 /// The rest of an answer whose first bytes are there.
