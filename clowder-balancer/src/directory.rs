@@ -59,7 +59,11 @@ impl Snapshot {
         if self.desired.len() > SHOWN {
             names.push("…");
         }
-        if names.is_empty() { "none is deployed".to_owned() } else { format!("there are {}", names.join(", ")) }
+        match names.as_slice() {
+            [] => "none is deployed".to_owned(),
+            [name] => format!("there is {name}"),
+            names => format!("there are {}", names.join(", ")),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The way of a request to a worker and back.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use clowder_balancer::PolicyKind;

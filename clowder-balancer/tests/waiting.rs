@@ -1,5 +1,7 @@
 //! Waiting for workers: in line, within bounds, and told why.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use clowder_core::WorkerState;

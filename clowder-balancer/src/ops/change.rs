@@ -104,9 +104,10 @@ impl PatchModel {
                     known_node("placement", node, inventory)?;
                 }
                 if spec.placement.pinned.len() > spec.replicas as usize {
-                    let (pins, replicas) = (spec.placement.pinned.len(), spec.replicas);
-                    let message =
-                        format!("`placement.pinned` names {pins} nodes for {replicas} replicas: ask for more.");
+                    let pins = spec.placement.pinned.len();
+                    let message = format!(
+                        "`placement.pinned` names {pins} nodes, one for each replica: set `replicas` to {pins} or more."
+                    );
                     return Err(ApiError::invalid("placement", message));
                 }
             }
