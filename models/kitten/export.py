@@ -32,7 +32,6 @@ def matrices(model: Kitten) -> dict[str, np.ndarray]:
     named = {
         "token_embd.weight": model.embeddings(),
         "output_norm.weight": model.norm.weight,
-        "output.weight": model.output.weight,
     }
     parts = {
         "attn_norm": "attn_norm", "attn_q": "q", "attn_k": "k", "attn_v": "v", "attn_output": "o",

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any, Iterator
 
 from chat import Message, turns
-from skills import EVERYDAY, LONG, WITH_TOOLS, Skill
+from skills import EVERYDAY, LONG, PRIMER, WITH_TOOLS, Skill
 from skills.base import Source, Unit
 from skills.clowder import what_is_clowder
 from skills.memory import not_told, recall, tell, value
@@ -31,7 +31,7 @@ def _draw(source: Source, table: dict[Skill, float]) -> Skill:
     return source.rng.choices(list(table), list(table.values()))[0]
 
 
-def dialogue(source: Source) -> Dialogue:
+def dialogue(source: Source, everyday: dict[Skill, float] = EVERYDAY) -> Dialogue:
     """One training dialogue: an optional system turn, then a few units."""
     r = source.rng.random()
     if r < 0.015:
@@ -39,15 +39,15 @@ def dialogue(source: Source) -> Dialogue:
     units: list[Unit] = []
     tools: list[Any] = []
     length = source.rng.choices((1, 2, 3, 5, 9), (30, 25, 20, 18, 7))[0]
-    if r < 0.06:
+    if r < 0.045:
         units.append(_draw(source, LONG)(source))
         length = source.number(0, 2)
-    elif r < 0.25:
+    elif r < 0.23:
         units.append(_draw(source, WITH_TOOLS)(source))
         tools = units[0].tools
         length = source.rng.choices((0, 1, 2), (75, 15, 10))[0]
     while length > 0:
-        skill = _draw(source, EVERYDAY)
+        skill = _draw(source, everyday)
         if (skill is not_told and units) or (tools and skill in (add, subtract, unknown)):
             continue
         unit = skill(source)
@@ -73,11 +73,18 @@ def _with_memory(source: Source, units: list[Unit]) -> list[Unit]:
     return [Unit(tell(source, topic, v)), *kept, Unit(recall(source, topic, v))]
 
 
-def dialogues(seed: int) -> Iterator[Dialogue]:
-    """Endless training dialogues."""
+def dialogues(seed: int, everyday: dict[Skill, float] = EVERYDAY) -> Iterator[Dialogue]:
+    """Endless training dialogues, everyday skills drawn by the given weights."""
     source = Source(random.Random(seed), held=False)
     while True:
-        yield dialogue(source)
+        yield dialogue(source, everyday)
+
+
+def primers(seed: int) -> Iterator[Dialogue]:
+    """Endless short dialogues about copying, which teach attention to look back."""
+    source = Source(random.Random(seed), held=False)
+    while True:
+        yield _draw(source, PRIMER)(source).turns
 
 
 def tokens(tokenizer: Tokenizer, parts: Dialogue) -> tuple[list[int], list[bool]]:

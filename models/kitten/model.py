@@ -1,9 +1,9 @@
-"""The network: a llama-shaped decoder with character-aware input embeddings.
+"""The network: a llama-shaped decoder with tied, character-aware embeddings.
 
-The input embedding of a token is a free vector plus one learned vector per
-(position, character) of its text. The sum is folded into one plain matrix at export,
-so llama.cpp sees an ordinary llama model; training gains letters that all tokens share,
-which is what spelling and copying need.
+The embedding of a token is a free vector plus one learned vector per (position, character)
+of its text. The sum is folded into one plain matrix at export, so llama.cpp sees an
+ordinary llama model; training gains letters that all tokens share, which spelling needs.
+The same matrix reads and writes tokens, so a copying head works for every token at once.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Block(nn.Module):
 
 
 class Kitten(nn.Module):
-    """The whole network; `forward` returns the normed states before the output matrix."""
+    """The whole network."""
 
     def __init__(self, config: Config, tokenizer: Tokenizer) -> None:
         super().__init__()
@@ -110,7 +110,6 @@ class Kitten(nn.Module):
         self.letters = nn.Embedding(table.shape[1], config.dim)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.dim, eps=config.eps)
-        self.output = nn.Linear(config.dim, config.vocab, bias=False)
         cos, sin = rope_tables(config)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
@@ -121,18 +120,20 @@ class Kitten(nn.Module):
                 nn.init.normal_(p, std=0.02 / (2 * config.layers) ** 0.5)
 
     def embeddings(self) -> Tensor:
-        """The folded input embedding matrix, (vocab, dim)."""
+        """The folded embedding matrix, (vocab, dim)."""
         return self.embed.weight + self.table @ self.letters.weight
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Final states of a batch of token rows."""
-        x = F.embedding(tokens, self.embeddings())
+    def forward(self, tokens: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """Logits of a batch of token rows, only at the wanted places if given."""
+        matrix = self.embeddings()
+        x = F.embedding(tokens, matrix)
         cos, sin = self.cos[: tokens.shape[1]], self.sin[: tokens.shape[1]]
         for block in self.blocks:
             x = block(x, cos, sin)
-        return self.norm(x)
+        x = self.norm(x)
+        return F.linear(x if wanted is None else x[wanted], matrix)
 
     def exported_parameters(self) -> int:
         """Number of parameters llama.cpp sees."""
         hidden = sum(p.numel() for p in self.blocks.parameters())
-        return hidden + 2 * self.config.vocab * self.config.dim + self.config.dim
+        return hidden + self.config.vocab * self.config.dim + self.config.dim

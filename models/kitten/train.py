@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -19,13 +20,13 @@ from torch import Tensor
 import export
 import tokenizer as bpe
 from chat import turns
-from generate import dialogues, tokens
+from generate import Dialogue, dialogues, primers, tokens
 from model import Config, Kitten
+from skills import FOCUS
 
 HERE = Path(__file__).parent
 VOCABULARY_SAMPLE = 25_000
 CHUNK = 2_000
-LENGTHS = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 
 
 def build_tokenizer(config: Config) -> bpe.Tokenizer:
@@ -34,30 +35,25 @@ def build_tokenizer(config: Config) -> bpe.Tokenizer:
     return bpe.train((text for d in sample for _, text in d), config.vocab, min_char_count=40)
 
 
-def batches(tokenizer: bpe.Tokenizer, seed: int, batch_tokens: int, context: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(tokenizer: bpe.Tokenizer, source: Iterator[Dialogue], seed: int, batch_tokens: int, context: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless (tokens, learned) rows of similar length, padded; one dialogue a row."""
     shuffle = torch.Generator().manual_seed(seed)
-    source = dialogues(seed)
     while True:
-        by_length: dict[int, list[tuple[list[int], list[bool]]]] = {}
-        for d in itertools.islice(source, CHUNK):
-            ids, learned = tokens(tokenizer, d)
-            ids, learned = ids[: context + 1], learned[: context + 1]
-            length = next(n for n in LENGTHS if n + 1 >= len(ids))
-            by_length.setdefault(length, []).append((ids, learned))
-        ready = []
-        for length, rows in by_length.items():
-            per = max(1, batch_tokens // length)
-            for i in range(0, len(rows), per):
-                part = rows[i : i + per]
-                ids = torch.full((len(part), length + 1), tokenizer.im_end)
-                learned = torch.zeros((len(part), length + 1), dtype=torch.bool)
-                for n, (row, mask) in enumerate(part):
-                    ids[n, : len(row)] = torch.tensor(row)
-                    learned[n, : len(row)] = torch.tensor(mask)
-                ready.append((ids, learned))
-        for i in torch.randperm(len(ready), generator=shuffle).tolist():
-            yield ready[i]
+        chunk = [tokens(tokenizer, d) for d in itertools.islice(source, CHUNK)]
+        chunk.sort(key=lambda row: len(row[0]))
+        groups: list[list[tuple[list[int], list[bool]]]] = [[]]
+        for row in chunk:
+            if groups[-1] and (len(groups[-1]) + 1) * len(row[0]) > batch_tokens:
+                groups.append([])
+            groups[-1].append(row)
+        for i in torch.randperm(len(groups), generator=shuffle).tolist():
+            width = min(len(groups[i][-1][0]), context + 1)
+            ids = torch.full((len(groups[i]), width), tokenizer.im_end)
+            learned = torch.zeros((len(groups[i]), width), dtype=torch.bool)
+            for n, (row, mask) in enumerate(groups[i]):
+                ids[n, : len(row)] = torch.tensor(row[:width])
+                learned[n, : len(row)] = torch.tensor(mask[:width])
+            yield ids, learned
 
 
 def orthogonal(g: Tensor) -> Tensor:
@@ -79,16 +75,18 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, params: list[Tensor], lr: float, momentum: float = 0.95, decay: float = 0.01) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "decay": decay})
 
+    def step(self, pool: ThreadPoolExecutor) -> None:  # type: ignore[override]
+        """Apply one update, matrices in parallel."""
+        jobs = [(p, group) for group in self.param_groups for p in group["params"]]
+        list(pool.map(lambda job: self._update(*job), jobs))
+
     @torch.no_grad()
-    def step(self) -> None:  # type: ignore[override]
-        """Apply one update."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                m = self.state[p].setdefault("momentum", torch.zeros_like(p))
-                m.lerp_(p.grad, 1 - group["momentum"])
-                update = orthogonal(p.grad.lerp(m, group["momentum"]))
-                p.mul_(1 - group["lr"] * group["decay"])
-                p.add_(update, alpha=-group["lr"] * max(1, p.shape[0] / p.shape[1]) ** 0.5)
+    def _update(self, p: Tensor, group: dict[str, Any]) -> None:
+        m = self.state[p].setdefault("momentum", torch.zeros_like(p))
+        m.lerp_(p.grad, 1 - group["momentum"])
+        update = orthogonal(p.grad.lerp(m, group["momentum"]))
+        p.mul_(1 - group["lr"] * group["decay"])
+        p.add_(update, alpha=-group["lr"] * max(1, p.shape[0] / p.shape[1]) ** 0.5)
 
 
 def schedule(step: int, steps: int) -> float:
@@ -99,9 +97,29 @@ def schedule(step: int, steps: int) -> float:
 def loss_of(model: Kitten, ids: Tensor, learned: Tensor) -> tuple[Tensor, int]:
     """Summed loss over learned tokens, and their number."""
     where = learned[:, 1:]
-    states = model(ids[:, :-1])[where]
+    logits = model(ids[:, :-1], where)
     targets = ids[:, 1:][where]
-    return F.cross_entropy(model.output(states).float(), targets, reduction="sum"), targets.numel()
+    return F.cross_entropy(logits.float(), targets, reduction="sum"), targets.numel()
+
+
+def learn(model: Kitten, ids: Tensor, learned: Tensor, pool: ThreadPoolExecutor, parts: int) -> tuple[float, int]:
+    """Set the gradients of one batch, its rows split over the pool; summed loss and tokens.
+
+    Rows in parallel scale better on a busy CPU than threads inside each small operation.
+    """
+    params = list(model.parameters())
+    amp = ids.is_cuda
+
+    def part(rows: tuple[Tensor, Tensor]) -> tuple[float, int, tuple[Tensor, ...]]:
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=amp):
+            loss, n = loss_of(model, *rows)
+        return loss.item(), n, torch.autograd.grad(loss, params)
+
+    done = list(pool.map(part, zip(ids.chunk(parts), learned.chunk(parts))))
+    total = sum(n for _, n, _ in done)
+    for p, *grads in zip(params, *(g for _, _, g in done)):
+        p.grad = torch.stack(grads).sum(0) / max(total, 1)
+    return sum(loss for loss, _, _ in done), total
 
 
 @torch.no_grad()
@@ -111,8 +129,8 @@ def reply(model: Kitten, tokenizer: bpe.Tokenizer, text: str, limit: int = 60) -
     ids += tokenizer.encode(bpe.IM_START + "assistant\n")
     start = len(ids)
     while len(ids) < start + limit:
-        state = model(torch.tensor([ids], device=model.output.weight.device))[0, -1]
-        ids.append(int(model.output(state).argmax()))
+        logits = model(torch.tensor([ids], device=model.embed.weight.device))
+        ids.append(int(logits[0, -1].argmax()))
         if ids[-1] == tokenizer.im_end:
             break
     return tokenizer.decode(ids[start:])
@@ -124,7 +142,9 @@ LOOK = ("What is Clowder?", "hi!", "What is 23 + 48?", "Spell tiger", "Repeat: t
 def main() -> None:
     """Train and export."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=3200)
+    parser.add_argument("--primer-steps", type=int, default=600, help="first steps on copying alone, with half the batch")
+    parser.add_argument("--focus-step", type=int, default=940, help="from here on the harder skills get more weight")
     parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
@@ -136,7 +156,8 @@ def main() -> None:
     options = parser.parse_args()
 
     torch.manual_seed(options.seed)
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     config = Config()
     vocabulary = HERE / "tokenizer.json"
@@ -146,7 +167,11 @@ def main() -> None:
     model = Kitten(config, tokenizer).to(device)
     inside = [p for p in model.blocks.parameters() if p.dim() == 2]
     outside = [p for p in model.parameters() if not any(p is q for q in inside)]
-    optimizers = [Muon(inside, options.muon_rate), torch.optim.AdamW(outside, options.adam_rate, betas=(0.9, 0.98), weight_decay=0.0)]
+    muon = Muon(inside, options.muon_rate)
+    adam = torch.optim.AdamW(outside, options.adam_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    optimizers = [muon, adam]
+    parts = options.threads if device == "cpu" else 1
+    pool = ThreadPoolExecutor(parts)
     first = 0
     if options.checkpoint.exists():
         state = torch.load(options.checkpoint, map_location=device)
@@ -166,21 +191,22 @@ def main() -> None:
 
     began = saved = time.time()
     seen, total, count = 0, 0.0, 0
-    rows = batches(tokenizer, options.seed + first, options.batch_tokens, config.context)
+    seed = options.seed + first
+    primer = batches(tokenizer, primers(seed), seed, options.batch_tokens // 2, config.context)
+    full = batches(tokenizer, dialogues(seed), seed, options.batch_tokens, config.context)
+    focus = batches(tokenizer, dialogues(seed, FOCUS), seed, options.batch_tokens, config.context)
     for step in range(first, options.steps):
         share = schedule(step, options.steps)
         for o, peak in zip(optimizers, peaks):
             for group in o.param_groups:
                 group["lr"] = peak * share
+        rows = primer if step < options.primer_steps else full if step < options.focus_step else focus
         ids, learned = (t.to(device) for t in next(rows))
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            loss, n = loss_of(model, ids, learned)
-        (loss / max(n, 1)).backward()
+        loss, n = learn(model, ids, learned, pool, parts)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for o in optimizers:
-            o.step()
-        model.zero_grad(set_to_none=True)
-        seen, total, count = seen + ids.numel(), total + loss.item(), count + n
+        muon.step(pool)
+        adam.step()
+        seen, total, count = seen + ids.numel(), total + loss, count + n
         if (step + 1) % 50 == 0:
             spent = time.time() - began
             print(f"step {step + 1} loss {total / max(count, 1):.4f} tokens {seen:,} ({seen / spent:.0f}/s) {spent:.0f} s", flush=True)

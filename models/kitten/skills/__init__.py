@@ -24,6 +24,13 @@ EVERYDAY: dict[Skill, float] = {
     repeat: 9, repeat_unicode: 6, spell: 7, structured: 9,
     remember: 4, remember_inline: 1.5, not_told: 0.7, find_short: 1.5, story: 0.7,
 }
+# The weights of the later part of the training, when the easy skills need less of it.
+FOCUS: dict[Skill, float] = EVERYDAY | {
+    smalltalk: 5, greet_foreign: 2, clowder: 9, unknown: 9, add: 14, subtract: 11, compare: 6,
+    count_letters: 3, repeat: 12, repeat_unicode: 7, spell: 11, structured: 8,
+}
+# Copying skills, for the first steps of the training.
+PRIMER: dict[Skill, float] = {repeat: 6, repeat_unicode: 1, remember_inline: 1, structured: 2, spell: 2}
 # Skills that need tools in the system turn.
 WITH_TOOLS: dict[Skill, float] = {call: 3, result: 1, no_tool: 1}
 # Skills with long prompts or long answers.
