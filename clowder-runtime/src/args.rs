@@ -39,7 +39,7 @@ pub struct WorkerArgs {
     /// Number format of the KV cache: f16, f32, q8_0 or q4_0
     #[arg(long, env = "CLOWDER_WORKER_KV_TYPE", default_value = "f16", value_name = "TYPE", value_parser = kv_type)]
     pub kv_type: KvType,
-    /// Threads that evaluate [default: the physical cores]
+    /// Threads that evaluate [default: the physical cores; one for a model below 32 MiB]
     #[arg(long, env = "CLOWDER_WORKER_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
     /// Layers on an accelerator [default: all that fit, in a build that has one]
@@ -145,5 +145,61 @@ fn kv_type(text: &str) -> Result<KvType, String> {
         "q8_0" => Ok(KvType::Q8_0),
         "q4_0" => Ok(KvType::Q4_0),
         _ => Err("take f16, f32, q8_0 or q4_0".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        worker: WorkerArgs,
+    }
+
+    fn parse(more: &[&str]) -> Result<WorkerArgs, clap::Error> {
+        let given = ["worker", "--model-path", "/models/Tiny-Q8_0.gguf"].iter().chain(more);
+        Cli::try_parse_from(given).map(|cli| cli.worker)
+    }
+
+    #[test]
+    fn the_command_line_of_a_supervisor_is_understood() {
+        let given = "--alias tiny --host 127.0.0.1 --port 0 --slots 2 --kv-type q8_0 --context 512 --threads 3 \
+                     --gpu-layers 0 --supervised";
+        let options = parse(&given.split_whitespace().collect::<Vec<_>>()).unwrap().options().unwrap();
+        let settings = EngineSettings {
+            context: Some(512),
+            slots: Some(2),
+            kv_type: KvType::Q8_0,
+            threads: Some(3),
+            gpu_layers: Some(0),
+        };
+        assert_eq!(options.engine.settings, settings);
+        assert_eq!((options.alias.as_str(), options.port, options.supervised), ("tiny", 0, true));
+    }
+
+    #[test]
+    fn a_model_is_named_after_its_file() {
+        assert_eq!(parse(&[]).unwrap().options().unwrap().alias.as_str(), "Tiny-Q8_0");
+    }
+
+    #[test]
+    fn numbers_that_make_no_sense_are_refused() {
+        for wrong in [["--slots", "0"], ["--context", "1"], ["--kv-type", "q5"], ["--alias", "a b"]] {
+            assert!(parse(&wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_api_key_comes_from_a_file_and_is_not_empty() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        let empty = parse(&["--api-key-file", path]).unwrap().options();
+        assert!(matches!(empty, Err(ArgsError::EmptyApiKey { .. })));
+        std::fs::write(file.path(), "sesame\n").unwrap();
+        let key = parse(&["--api-key-file", path]).unwrap().options().unwrap().api_key;
+        assert_eq!(key.unwrap().expose(), "sesame");
     }
 }

@@ -129,7 +129,7 @@ pub async fn run(options: WorkerOptions) -> Result<(), WorkerError> {
 
     let loaded = tokio::select! {
         loaded = load(options.model_path, options.engine) => loaded?,
-        _ = told.to_end() => return Ok(()),
+        _ = told.ending() => return Ok(()),
     };
     let engine = match loaded {
         Ok(engine) => Arc::new(engine),
@@ -149,7 +149,7 @@ pub async fn run(options: WorkerOptions) -> Result<(), WorkerError> {
     }
 
     let patience = tokio::select! {
-        cause = told.to_end() => match cause {
+        cause = told.ending() => match cause {
             Cause::Signal => options.drain,
             Cause::Orphaned => ORPHAN_DRAIN.min(options.drain),
         },
@@ -164,7 +164,7 @@ pub async fn run(options: WorkerOptions) -> Result<(), WorkerError> {
                 tracing::warn!("some requests did not end in time and are cut off");
             }
         }
-        _ = told.to_end() => tracing::warn!("told to end again: requests are cut off"),
+        _ = told.ending() => tracing::warn!("told to end again: requests are cut off"),
         () = engine.broken() => return Err(WorkerError::EngineBroken),
     }
     http.close().await;
@@ -254,7 +254,7 @@ impl Told {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, orphaned })
     }
 
-    async fn to_end(&mut self) -> Cause {
+    async fn ending(&mut self) -> Cause {
         let Self { terminate, interrupt, orphaned } = self;
         let gone = async {
             match orphaned {

@@ -1,5 +1,7 @@
 //! The engine with the bundled model.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use clowder_core::engine::{Engine, EngineError, FinishReason, GenerateEvent, GenerateRequest, Sampling, Usage};

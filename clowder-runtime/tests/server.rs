@@ -1,5 +1,7 @@
 //! The server with the bundled model, over real connections.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use clowder_core::engine::Engine;
@@ -17,7 +19,10 @@ struct Running {
 }
 
 async fn start(slots: u32) -> Running {
-    let engine = common::engine(slots);
+    serve(common::engine(slots)).await
+}
+
+async fn serve(engine: Arc<LlamaEngine>) -> Running {
     let server = Server::new(ServerOptions::new("kitten".parse().unwrap()));
     server.ready(Arc::clone(&engine) as Arc<dyn Engine>, engine.adds_bos());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -47,7 +52,7 @@ impl Running {
     }
 }
 
-fn chat(question: &str, more: Value) -> Value {
+fn chat(question: &str, more: &Value) -> Value {
     let mut request = json!({
         "model": "kitten", "messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 8,
         "ignore_eos": true,
@@ -59,7 +64,7 @@ fn chat(question: &str, more: Value) -> Value {
 #[tokio::test]
 async fn chat_streamed_and_not_say_the_same() {
     let running = start(2).await;
-    let whole = running.post("/v1/chat/completions", chat("Hello", json!({}))).await;
+    let whole = running.post("/v1/chat/completions", chat("Hello", &json!({}))).await;
     let content = whole["choices"][0]["message"]["content"].as_str().unwrap();
     assert_eq!(
         (&whole["choices"][0]["finish_reason"], &whole["usage"]["completion_tokens"]),
@@ -67,7 +72,7 @@ async fn chat_streamed_and_not_say_the_same() {
     );
     assert!(whole["timings"]["predicted_ms"].as_f64().unwrap() > 0.0);
 
-    let streamed = running.post_text("/v1/chat/completions", chat("Hello", json!({"stream": true}))).await;
+    let streamed = running.post_text("/v1/chat/completions", chat("Hello", &json!({"stream": true}))).await;
     assert!(streamed.ends_with("data: [DONE]\n\n"), "{streamed}");
     let deltas: String = streamed
         .split_terminator("\n\n")
@@ -76,7 +81,7 @@ async fn chat_streamed_and_not_say_the_same() {
         .collect();
     assert_eq!(deltas.chars().next(), content.chars().next());
 
-    let again = running.post("/v1/chat/completions", chat("Hello", json!({}))).await;
+    let again = running.post("/v1/chat/completions", chat("Hello", &json!({}))).await;
     let usage = &again["usage"];
     let cached = usage["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap();
     assert_eq!(cached, usage["prompt_tokens"].as_u64().unwrap() - 1);
@@ -87,20 +92,20 @@ async fn chat_streamed_and_not_say_the_same() {
 async fn seeds_stops_and_probabilities() {
     let running = start(1).await;
     let seeded = |seed: u32| {
-        running.post("/v1/chat/completions", chat("Hi", json!({"temperature": 1.5, "seed": seed, "max_tokens": 16})))
+        running.post("/v1/chat/completions", chat("Hi", &json!({"temperature": 1.5, "seed": seed, "max_tokens": 16})))
     };
     let text = |answer: &Value| answer["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
     // The first run fills the KV cache, so that the two compared have the same batches.
     seeded(1).await;
     assert_eq!(text(&seeded(7).await), text(&seeded(7).await));
 
-    let answer = running.post("/v1/chat/completions", chat("Hi", json!({"logprobs": true, "top_logprobs": 2}))).await;
+    let answer = running.post("/v1/chat/completions", chat("Hi", &json!({"logprobs": true, "top_logprobs": 2}))).await;
     let tokens = answer["choices"][0]["logprobs"]["content"].as_array().unwrap();
     assert_eq!((tokens.len(), tokens[0]["top_logprobs"].as_array().unwrap().len()), (8, 2));
 
     let whole = text(&answer);
     if let Some(stop) = whole.chars().nth(2) {
-        let stopped = running.post("/v1/chat/completions", chat("Hi", json!({"stop": [stop.to_string()]}))).await;
+        let stopped = running.post("/v1/chat/completions", chat("Hi", &json!({"stop": [stop.to_string()]}))).await;
         assert!(!text(&stopped).contains(stop));
         assert_eq!(stopped["choices"][0]["finish_reason"], "stop");
     }
@@ -108,13 +113,14 @@ async fn seeds_stops_and_probabilities() {
 
 #[tokio::test]
 async fn a_client_that_leaves_frees_the_slot() {
-    let running = start(1).await;
-    let request = chat("Hello", json!({"stream": true, "max_tokens": 400}));
+    // So many tokens that the worker cannot be through before it notices.
+    let running = serve(common::engine_of(1, 32_000)).await;
+    let request = chat("Hello", &json!({"stream": true, "max_tokens": 30_000}));
     let mut leaving = running.open("/v1/chat/completions", &request).await;
     leaving.read_u8().await.unwrap();
     assert_eq!(running.engine.load().active, 1);
     drop(leaving);
-    let answer = running.post("/v1/chat/completions", chat("Hi", json!({"max_tokens": 2}))).await;
+    let answer = running.post("/v1/chat/completions", chat("Hi", &json!({"max_tokens": 2}))).await;
     assert_eq!(answer["usage"]["completion_tokens"], 2);
     assert_eq!(running.engine.load().cancelled, 1);
 }
@@ -122,7 +128,7 @@ async fn a_client_that_leaves_frees_the_slot() {
 #[tokio::test]
 async fn a_prompt_too_long_is_said_so() {
     let running = start(1).await;
-    let answer = running.post("/v1/chat/completions", chat(&"a b ".repeat(2000), json!({}))).await;
+    let answer = running.post("/v1/chat/completions", chat(&"a b ".repeat(2000), &json!({}))).await;
     assert_eq!(answer["error"]["code"], "context_length_exceeded");
     let text = running.post_text("/metrics", json!({})).await;
     assert!(text.contains("method_not_allowed"), "{text}");

@@ -32,6 +32,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::watch;
 
+/// Bytes of weights below which one thread evaluates a model.
+const SMALL_MODEL: u64 = 32 << 20;
+
 /// How an engine is loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineOptions {
@@ -88,7 +91,7 @@ impl LlamaEngine {
             cells,
             batch,
             sequences: slots,
-            threads: settings.threads.unwrap_or_else(physical_cores),
+            threads: settings.threads.unwrap_or_else(|| threads_for(model.weight_bytes())),
             kv_type: settings.kv_type,
         };
         let mut evaluated = Context::new(Arc::clone(&model), context_options)
@@ -179,8 +182,15 @@ fn describe(path: &Path, model: &Model, context: u32, slots: u32) -> EngineInfo 
     }
 }
 
-/// Threads beyond the physical cores slow the matrix kernels down; a container may have fewer than the machine.
-fn physical_cores() -> u32 {
+/// The threads that a model of so many bytes is evaluated with where nothing is said.
+///
+/// Beyond the physical cores the matrix kernels get slower; a container may have fewer than the machine. The kernels'
+/// threads meet after each operation, spinning, so that a small model gains nothing from a second one and loses much
+/// where the other core is busy.
+fn threads_for(weight_bytes: u64) -> u32 {
+    if weight_bytes < SMALL_MODEL {
+        return 1;
+    }
     let usable = std::thread::available_parallelism().map_or(1, usize::from);
     let cores = sysinfo::System::physical_core_count().unwrap_or(usable).min(usable).max(1);
     u32::try_from(cores).unwrap_or(1)

@@ -86,6 +86,7 @@ impl<E: Evaluator> Scheduler<E> {
     pub(crate) fn step(&mut self) -> bool {
         self.release_abandoned();
         self.admit();
+        self.publish();
         let parts = self.plan();
         if !parts.is_empty() {
             self.evaluate(&parts);

@@ -32,7 +32,8 @@ impl Sampler {
             .filter(|(token, _)| *token < vocabulary)
             .map(|&(token, bias)| sys::llama_logit_bias { token: to_c_int(token), bias })
             .collect();
-        let greedy = sampling.temperature <= 0.0;
+        // Logits divided by less than this are infinite and no order any more; not a number is no temperature either.
+        let greedy = sampling.temperature.is_nan() || sampling.temperature < 1e-4;
         if greedy && !penalizes && biases.is_empty() {
             return Self { chain: None, remembers: false };
         }

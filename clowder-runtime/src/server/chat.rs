@@ -40,11 +40,9 @@ pub(crate) async fn complete(State(state): State<Arc<ServerState>>, body: Body) 
 }
 
 fn read_params(fields: &Fields) -> Result<Params, ApiError> {
-    if let Some(format) = fields.get("response_format") {
-        if format["type"] != "text" {
-            let message = "this server does not constrain the output: 'response_format' may be {\"type\": \"text\"}";
-            return Err(ApiError::unsupported("response_format", message));
-        }
+    if fields.get("response_format").is_some_and(|format| format["type"] != "text") {
+        let message = "this server does not constrain the output: 'response_format' may be {\"type\": \"text\"}";
+        return Err(ApiError::unsupported("response_format", message));
     }
     let asked = fields.flag("logprobs")?;
     let top = fields.count("top_logprobs", 20)?;

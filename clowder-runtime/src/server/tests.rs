@@ -29,7 +29,7 @@ async fn post_json(server: &Server, path: &str, body: Value) -> (StatusCode, Val
     (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}")))
 }
 
-fn chat(more: Value) -> Value {
+fn chat(more: &Value) -> Value {
     let mut request = json!({"messages": [{"role": "user", "content": "Hi"}]});
     request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     request
@@ -45,7 +45,7 @@ fn chunks(text: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_chat_is_answered() {
-    let (status, answer) = post_json(&server(&["Hel", "lo"]), "/v1/chat/completions", chat(json!({"n": 2}))).await;
+    let (status, answer) = post_json(&server(&["Hel", "lo"]), "/v1/chat/completions", chat(&json!({"n": 2}))).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(answer["object"], "chat.completion");
     assert_eq!(answer["model"], "m");
@@ -61,7 +61,7 @@ async fn a_chat_is_answered() {
 
 #[tokio::test]
 async fn a_stream_has_openais_order() {
-    let request = chat(json!({"stream": true, "stream_options": {"include_usage": true}, "max_tokens": 2}));
+    let request = chat(&json!({"stream": true, "stream_options": {"include_usage": true}, "max_tokens": 2}));
     let server = server(&["Hel", "lo", "!"]);
     let (status, text, _) = send(&server, post_to("/v1/chat_completions", request.to_string())).await;
     assert_eq!(status, StatusCode::OK);
@@ -82,20 +82,20 @@ async fn a_stream_has_openais_order() {
 async fn tool_calls_are_parsed_streamed_or_not() {
     let tools = json!([{"type": "function", "function": {"name": "add", "parameters": {}}}]);
     let server = server(&["<tool", "_call>{\"name\": \"add\", ", "\"arguments\": {\"a\": 1}}</tool_call>"]);
-    let (_, answer) = post_json(&server, "/v1/chat/completions", chat(json!({"tools": tools}))).await;
+    let (_, answer) = post_json(&server, "/v1/chat/completions", chat(&json!({"tools": tools}))).await;
     let choice = &answer["choices"][0];
     assert_eq!((&choice["finish_reason"], &choice["message"]["content"]), (&json!("tool_calls"), &Value::Null));
     let function = json!({"name": "add", "arguments": "{\"a\":1}"});
     assert_eq!(choice["message"]["tool_calls"][0]["function"], function);
 
-    let request = chat(json!({"tools": tools, "stream": true}));
+    let request = chat(&json!({"tools": tools, "stream": true}));
     let (_, text, _) = send(&server, post_to("/v1/chat/completions", request.to_string())).await;
     let chunks = chunks(&text);
     let call = &chunks[1]["choices"][0]["delta"]["tool_calls"][0];
     assert_eq!((&call["index"], &call["type"], &call["function"]), (&json!(0), &json!("function"), &function));
     assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "tool_calls");
 
-    let (_, without) = post_json(&server, "/v1/chat/completions", chat(json!({}))).await;
+    let (_, without) = post_json(&server, "/v1/chat/completions", chat(&json!({}))).await;
     assert!(without["choices"][0]["message"]["content"].as_str().unwrap().starts_with("<tool_call>"));
 }
 
@@ -138,13 +138,13 @@ async fn what_is_wrong_is_said_in_openais_shape() {
     let (status, text, _) = send(&server, post_to("/v1/chat/completions", "{\"messages\": ")).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(text.contains("invalid_request_error") && text.contains("no JSON"), "{text}");
-    let (status, error) = post_json(&server, "/v1/chat/completions", chat(json!({"temperature": "hot"}))).await;
+    let (status, error) = post_json(&server, "/v1/chat/completions", chat(&json!({"temperature": "hot"}))).await;
     assert_eq!((status, &error["error"]["param"]), (StatusCode::BAD_REQUEST, &json!("temperature")));
-    let (status, error) = post_json(&server, "/v1/chat/completions", chat(json!({"model": "other"}))).await;
+    let (status, error) = post_json(&server, "/v1/chat/completions", chat(&json!({"model": "other"}))).await;
     assert_eq!((status, &error["error"]["code"]), (StatusCode::NOT_FOUND, &json!("model_not_found")));
     let (status, error) = post_json(&server, "/v1/completions", json!({"prompt": "a".repeat(5000)})).await;
     assert_eq!((status, &error["error"]["code"]), (StatusCode::BAD_REQUEST, &json!("context_length_exceeded")));
-    let format = chat(json!({"response_format": {"type": "json_object"}}));
+    let format = chat(&json!({"response_format": {"type": "json_object"}}));
     let (status, error) = post_json(&server, "/v1/chat/completions", format).await;
     assert_eq!((status, &error["error"]["param"]), (StatusCode::BAD_REQUEST, &json!("response_format")));
     let (status, text, _) = send(&server, Request::get("/nowhere").body(Body::empty()).unwrap()).await;
@@ -168,7 +168,7 @@ async fn loading_and_draining_are_503() {
     let (status, text, retry) = send(&loading, health()).await;
     assert_eq!((status, retry.as_deref()), (StatusCode::SERVICE_UNAVAILABLE, Some("1")));
     assert!(text.contains("the model is loading"), "{text}");
-    let (status, _) = post_json(&loading, "/v1/chat/completions", chat(json!({}))).await;
+    let (status, _) = post_json(&loading, "/v1/chat/completions", chat(&json!({}))).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
 
     let server = server(&["x"]);
@@ -208,7 +208,7 @@ async fn text_and_tokens_go_both_ways() {
     assert_eq!(text, json!({"content": "ab"}));
     let (status, _) = post_json(&server, "/detokenize", json!({"tokens": [999]})).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    let (_, prompt) = post_json(&server, "/apply-template", chat(json!({}))).await;
+    let (_, prompt) = post_json(&server, "/apply-template", chat(&json!({}))).await;
     assert_eq!(prompt["prompt"], "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
     let (status, slots, _) = send(&server, Request::get("/slots").body(Body::empty()).unwrap()).await;
     assert_eq!((status, slots.matches("is_processing").count()), (StatusCode::OK, 4));

@@ -43,7 +43,7 @@ impl ToolCallParser {
             let mut before = std::mem::replace(&mut self.held, rest);
             before.truncate(at);
             if self.inside {
-                self.conclude(before, &mut pieces);
+                self.conclude(&before, &mut pieces);
             } else {
                 self.text(before, &mut pieces);
             }
@@ -71,8 +71,8 @@ impl ToolCallParser {
         pieces
     }
 
-    fn conclude(&mut self, body: String, pieces: &mut Vec<Piece>) {
-        match parse(&body) {
+    fn conclude(&mut self, body: &str, pieces: &mut Vec<Piece>) {
+        match parse(body) {
             Some(call) => self.call(call, pieces),
             None => pieces.push(Piece::Text(format!("{OPEN}{body}{CLOSE}"))),
         }

@@ -74,7 +74,7 @@ impl ChatTemplate {
             return Err(TemplateError::Broken { reason });
         }
         let mut environment = environment()?;
-        environment.add_template_owned("chat", source.to_owned()).map_err(broken)?;
+        environment.add_template_owned("chat", source.to_owned()).map_err(|error| broken(&error))?;
         let text = |token: Option<&str>| token.unwrap_or_default().to_owned();
         Ok(Self { environment, bos: text(bos), eos: text(eos) })
     }
@@ -89,7 +89,7 @@ impl ChatTemplate {
             eos_token => self.eos.as_str(),
             ..Value::from(Serde(prompt))
         };
-        let template = self.environment.get_template("chat").map_err(broken)?;
+        let template = self.environment.get_template("chat").map_err(|error| broken(&error))?;
         template.render(context).map_err(|error| TemplateError::Refused { reason: words(&error) })
     }
 }
@@ -97,7 +97,7 @@ impl ChatTemplate {
 fn environment() -> Result<Environment<'static>, TemplateError> {
     let mut environment = Environment::new();
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-    environment.set_syntax(syntax.map_err(broken)?);
+    environment.set_syntax(syntax.map_err(|error| broken(&error))?);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(64);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
@@ -117,8 +117,8 @@ fn environment() -> Result<Environment<'static>, TemplateError> {
     Ok(environment)
 }
 
-fn broken(error: Error) -> TemplateError {
-    TemplateError::Broken { reason: words(&error) }
+fn broken(error: &Error) -> TemplateError {
+    TemplateError::Broken { reason: words(error) }
 }
 
 /// What went wrong, without the template's name and without a Debug dump.

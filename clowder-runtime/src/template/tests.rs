@@ -1,13 +1,13 @@
 use super::*;
 use serde_json::json;
 
-fn prompt(messages: serde_json::Value) -> ChatPrompt {
+fn prompt(messages: &serde_json::Value) -> ChatPrompt {
     let messages = messages.as_array().unwrap().clone();
     ChatPrompt { messages, add_generation_prompt: true, ..ChatPrompt::default() }
 }
 
 fn hello() -> ChatPrompt {
-    prompt(json!([{"role": "user", "content": "Hi"}]))
+    prompt(&json!([{"role": "user", "content": "Hi"}]))
 }
 
 fn render(source: &str, prompt: &ChatPrompt) -> Result<String, TemplateError> {

@@ -12,9 +12,13 @@ pub(crate) fn kitten() -> PathBuf {
 
 /// It, in so many slots of 512 tokens.
 pub(crate) fn engine(slots: u32) -> Arc<LlamaEngine> {
+    engine_of(slots, 512)
+}
+
+/// It, in so many slots of so many tokens.
+pub(crate) fn engine_of(slots: u32, context: u32) -> Arc<LlamaEngine> {
     let settings =
-        EngineSettings { slots: Some(slots), context: Some(512), threads: Some(1), ..EngineSettings::default() };
-    Arc::new(
-        LlamaEngine::load(&kitten(), &EngineOptions { settings, ..EngineOptions::default() }).expect("kitten loads"),
-    )
+        EngineSettings { slots: Some(slots), context: Some(context), threads: Some(1), ..EngineSettings::default() };
+    let options = EngineOptions { settings, ..EngineOptions::default() };
+    Arc::new(LlamaEngine::load(&kitten(), &options).expect("kitten loads"))
 }
