@@ -136,7 +136,7 @@ impl Download<'_> {
         let digest = file.digest?;
         let blob = std::fs::metadata(self.inner.layout.blob(digest)).ok()?;
         let name = crate::sources::safe_name(&file.name);
-        file.size.is_none_or(|size| size == blob.len()).then(|| StoredFile { name, digest, size: blob.len() })
+        file.size.is_none_or(|size| size == blob.len()).then_some(StoredFile { name, digest, size: blob.len() })
     }
 
     fn expect(

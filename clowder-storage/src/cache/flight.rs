@@ -75,7 +75,7 @@ impl Ticket {
         progress: &watch::Sender<FetchProgress>,
     ) -> Result<Turn, StoreError> {
         let gate = relay(&self.flight.progress, progress, self.flight.gate.clone().lock_owned()).await;
-        if let Some(failure) = gate.as_ref().filter(|failure| failure.at >= self.since && failure.request == *request) {
+        if let Some(failure) = gate.as_ref().filter(|failure| failure.at > self.since && failure.request == *request) {
             return Err(again(&failure.error));
         }
         Ok(Turn { gate, progress: self.flight.progress.clone() })
@@ -120,5 +120,30 @@ pub(super) async fn relay<T>(
                 to.send_replace(*seen.borrow_and_update());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clowder_core::secret::Credentials;
+    use clowder_core::source::SourceError;
+
+    #[tokio::test]
+    async fn those_who_wait_for_the_same_share_its_failure_and_others_have_their_own_turn() {
+        let (flights, progress) = (Flights::default(), watch::channel(FetchProgress::default()).0);
+        let request = FetchRequest::from("memory:m".parse::<ModelUrl>().unwrap());
+        let other = FetchRequest { credentials: Some(Credentials::bearer("t")), ..request.clone() };
+        let [first, second, third] = [(); 3].map(|()| flights.join(&request.url));
+        let turn = first.turn(&request, &progress).await.unwrap();
+        assert_eq!(flights.count(), 1);
+        turn.fail(&request, SourceError::NotFound { what: "m".into() }.into());
+        let shared = second.turn(&request, &progress).await.err();
+        assert!(matches!(shared, Some(StoreError::Source(SourceError::NotFound { .. }))), "{shared:?}");
+        assert!(third.turn(&other, &progress).await.is_ok());
+        let late = flights.join(&request.url);
+        assert!(late.turn(&request, &progress).await.is_ok(), "who comes later tries anew");
+        drop((first, second, third, late));
+        assert_eq!(flights.count(), 0);
     }
 }

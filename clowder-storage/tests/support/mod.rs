@@ -1,5 +1,11 @@
 //! A web server and a Hugging Face hub, as far as clients of models see them, with faults on demand.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "shared by tests that each use a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "shared by tests that each use a part"
+)]
 
 use axum::Router;
 use axum::body::Body;
