@@ -23,7 +23,8 @@ fn assert_absent(package: &str, unwanted: &[&str]) {
     assert!(found.is_empty(), "{package} must not stand on {found:?}");
 }
 
-const TRANSPORTS: &[&str] = &["reqwest", "hyper", "axum", "kube", "oxide", "llama-cpp-2", "llama-cpp-sys-2", "serde_json"];
+const TRANSPORTS: &[&str] =
+    &["reqwest", "hyper", "axum", "kube", "oxide", "llama-cpp-2", "llama-cpp-sys-2", "serde_json"];
 
 #[test]
 fn core_knows_no_transport_and_no_foreign_code() {
