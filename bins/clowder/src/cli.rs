@@ -20,12 +20,12 @@ A server:
 
 const PRECEDENCE: &str = "\
 Every option may be set in four places; the first that has it wins:
-  1. the command line                        clowder serve --address 127.0.0.1:4000
-  2. the environment: CLOWDER_OPTION for the options above, CLOWDER_COMMAND_OPTION for those of a command
-                                             CLOWDER_SERVE_ADDRESS=127.0.0.1:4000 clowder serve
-  3. the TOML file HOME/config.toml (or --config FILE), a table for each command
-                                             [serve]
-                                             address = \"127.0.0.1:4000\"
+  1. the command line    clowder serve --address 127.0.0.1:4000
+  2. the environment     CLOWDER_SERVE_ADDRESS=127.0.0.1:4000 clowder serve
+                         CLOWDER_COMMAND_OPTION, or CLOWDER_OPTION for the global ones
+  3. a TOML file         [serve]
+                         address = \"127.0.0.1:4000\"
+                         HOME/config.toml or --config FILE, a table for each command
   4. the default";
 
 /// A distributed engine for generative AI on your own machines: one OpenAI-compatible API in front of many workers.

@@ -20,7 +20,6 @@ pub(crate) struct RunArgs {
     /// A served model's name, a bundled model (kitten), or a URL or .gguf file, which is then served
     model: String,
     /// A question to answer; without one, a chat begins, or the question comes from a pipe
-    #[arg(trailing_var_arg = true)]
     question: Vec<String>,
     /// What the model is told before the conversation
     #[arg(long, value_name = "TEXT")]
