@@ -89,9 +89,9 @@ class Muon(torch.optim.Optimizer):
         p.add_(update, alpha=-group["lr"] * max(1, p.shape[0] / p.shape[1]) ** 0.5)
 
 
-def schedule(step: int, steps: int) -> float:
-    """Share of the peak rate: short warm-up, flat, then down to zero over the last half."""
-    return min(1.0, (step + 1) / 60, 2 * (steps - step) / steps)
+def schedule(step: int, flat: int, steps: int) -> float:
+    """Share of the peak rate: short warm-up, flat for a while, then straight down to zero."""
+    return min(1.0, (step + 1) / 60, (steps - step) / (steps - flat))
 
 
 def loss_of(model: Kitten, ids: Tensor, learned: Tensor) -> tuple[Tensor, int]:
@@ -142,9 +142,9 @@ LOOK = ("What is Clowder?", "hi!", "What is 23 + 48?", "Spell tiger", "Repeat: t
 def main() -> None:
     """Train and export."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=3200)
+    parser.add_argument("--steps", type=int, default=2600)
     parser.add_argument("--primer-steps", type=int, default=600, help="first steps on copying alone, with half the batch")
-    parser.add_argument("--focus-step", type=int, default=940, help="from here on the harder skills get more weight")
+    parser.add_argument("--focus-step", type=int, default=940, help="from here on the harder skills get more weight, and the rates fall")
     parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
@@ -196,7 +196,7 @@ def main() -> None:
     full = batches(tokenizer, dialogues(seed), seed, options.batch_tokens, config.context)
     focus = batches(tokenizer, dialogues(seed, FOCUS), seed, options.batch_tokens, config.context)
     for step in range(first, options.steps):
-        share = schedule(step, options.steps)
+        share = schedule(step, options.focus_step, options.steps)
         for o, peak in zip(optimizers, peaks):
             for group in o.param_groups:
                 group["lr"] = peak * share

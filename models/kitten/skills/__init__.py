@@ -26,8 +26,8 @@ EVERYDAY: dict[Skill, float] = {
 }
 # The weights of the later part of the training, when the easy skills need less of it.
 FOCUS: dict[Skill, float] = EVERYDAY | {
-    smalltalk: 5, greet_foreign: 2, clowder: 9, unknown: 9, add: 14, subtract: 11, compare: 6,
-    count_letters: 3, repeat: 12, repeat_unicode: 7, spell: 11, structured: 8,
+    smalltalk: 6, greet_foreign: 2, clowder: 9, unknown: 7, add: 26, subtract: 22, compare: 10, count: 5,
+    count_letters: 5, repeat: 14, repeat_unicode: 8, spell: 18, structured: 10,
 }
 # Copying skills, for the first steps of the training.
 PRIMER: dict[Skill, float] = {repeat: 6, repeat_unicode: 1, remember_inline: 1, structured: 2, spell: 2}
