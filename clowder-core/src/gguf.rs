@@ -308,7 +308,7 @@ impl<'a> Reader<'a> {
                     Some("attention.head_count") => self.keys.heads = self.per_layer(scalar, count)?,
                     Some("attention.head_count_kv") => self.keys.kv_heads = self.per_layer(scalar, count)?,
                     Some("feed_forward_length") => {
-                        self.facts.feed_forward = narrow(Some(self.per_layer(scalar, count)?.max))
+                        self.facts.feed_forward = narrow(Some(self.per_layer(scalar, count)?.max));
                     }
                     _ => self.cursor.skip(count.saturating_mul(width))?,
                 }

@@ -3,7 +3,7 @@
 use clowder_core::model::EngineSettings;
 use clowder_core::node::Capacity;
 use clowder_core::status::ModelPhase;
-use clowder_core::store::{CachedModel, FetchProgress};
+use clowder_core::store::FetchProgress;
 use clowder_core::{Worker, WorkerState};
 use serde::Deserialize;
 
@@ -84,8 +84,8 @@ pub(crate) struct NodeView {
     pub(crate) free_memory: u64,
     /// Whether new workers may go there.
     pub(crate) schedulable: bool,
-    /// Models on it, whole or begun.
-    pub(crate) cached: Vec<CachedModel>,
+    /// Models that are whole on it.
+    pub(crate) cached: Vec<String>,
     /// The workers on it.
     pub(crate) workers: Vec<String>,
 }

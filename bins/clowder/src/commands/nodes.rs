@@ -21,7 +21,7 @@ pub(crate) async fn run(context: Context) -> Result<(), Error> {
             bytes(node.capacity.memory),
             bytes(node.free_memory),
             or_dash((!accelerators.is_empty()).then(|| accelerators.join(", "))),
-            node.cached.iter().filter(|model| model.complete).count().to_string(),
+            node.cached.len().to_string(),
         ]
     });
     let header = ["NODE", "TAKES WORKERS", "WORKERS", "CORES", "MEMORY", "FREE", "ACCELERATORS", "CACHED MODELS"];

@@ -68,18 +68,16 @@ fn print_workers(output: Output, workers: &[&WorkerView]) -> Result<(), Error> {
             worker.id.to_string(),
             worker.node.to_string(),
             state(view),
-            view.in_flight.to_string(),
+            format!("{}/{}", view.in_flight, worker.slots),
             worker.restarts.to_string(),
             or_dash((worker.memory > 0).then(|| bytes(worker.memory))),
-            or_dash((worker.context > 0).then_some(worker.context)),
             or_dash(worker.pid),
             or_dash(worker.endpoint.as_deref()),
             or_dash(exit),
         ]
     });
-    let header =
-        ["WORKER", "NODE", "STATE", "IN FLIGHT", "RESTARTS", "MEMORY", "CONTEXT", "PID", "ENDPOINT", "LAST EXIT"];
-    output.table(&header, &[3, 4, 5, 6, 7], rows.collect())
+    let header = ["WORKER", "NODE", "STATE", "BUSY", "RESTARTS", "MEMORY", "PID", "ENDPOINT", "LAST EXIT"];
+    output.table(&header, &[3, 4, 5, 6], rows.collect())
 }
 
 fn state(view: &WorkerView) -> String {

@@ -18,7 +18,9 @@ fn a_server_from_start_to_end() {
     assert_eq!(ps["models"][0]["phase"], "ready");
     assert_eq!(ps["workers"][0]["state"]["phase"], "ready");
     assert_eq!(home.json(&["nodes"])["data"][0]["workers"].as_array().unwrap().len(), 1);
+    assert!(home.run(&["nodes"]).ok().contains("TAKES WORKERS"));
     assert_eq!(home.json(&["status"])["models"], 1);
+    assert!(home.run(&["status"]).ok().contains(&server.url));
     assert!(home.run(&["list"]).ok().contains("builtin:kitten"));
 
     home.run(&["scale", "kitten", "2"]).ok();

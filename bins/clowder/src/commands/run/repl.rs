@@ -9,7 +9,7 @@ use crate::output::{Output, duration};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
-const HELP: &str = "\
+const HELP: &str = "Commands:
   /help                  this list
   /clear                 forget the conversation
   /system TEXT           what the model is told before the conversation; without TEXT, nothing
