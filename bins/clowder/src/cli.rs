@@ -26,7 +26,9 @@ Every option may be set in four places; the first that has it wins:
   3. a TOML file         [serve]
                          address = \"127.0.0.1:4000\"
                          HOME/config.toml or --config FILE, a table for each command
-  4. the default";
+  4. the default
+Secrets never stand on the command line: options name files, or CLOWDER_ADMIN_TOKEN (operational API),
+CLOWDER_API_KEY (chats, where the server asks for a key) and CLOWDER_CREDENTIALS (a model's source) hold them.";
 
 /// A distributed engine for generative AI on your own machines: one OpenAI-compatible API in front of many workers.
 #[derive(Debug, Parser)]

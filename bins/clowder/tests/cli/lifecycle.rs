@@ -57,7 +57,7 @@ fn a_worker_that_is_killed_comes_back_and_says_why() {
     assert_ne!(after["pid"], before["pid"]);
     let table = server.home.run(&["ps"]).ok();
     assert!(table.contains("SIGKILL"), "{table}");
-    server.home.run(&["run", "kitten", "Hello!"]).ok();
+    server.home.run(&["run", "kitten", "Hello!", "--max-tokens", "16"]).ok();
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn models_of_files_and_of_the_web() {
     let listed = home.run(&["list"]).ok();
     assert!(listed.contains(&web.url), "{listed}");
     assert!(home.run(&["rm", "--cached", &web.url]).fails(1).contains("in use"));
-    home.run(&["run", "web-kitten", "Hello!"]).ok();
+    home.run(&["run", "web-kitten", "Hello!", "--max-tokens", "16"]).ok();
 }
 
 #[test]
