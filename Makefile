@@ -33,10 +33,10 @@ bench: build ## Measure gateway and worker side by side with their peers (bench/
 
 e2e: build ## The real clients (openai for Python and Node) and curl against the real binary
 	@tools/prerequisites.sh clients
-	@bins/clowder/tests/clients/run.sh $(CLOWDER)
+	@tools/with-server.sh $(CLOWDER) bins/clowder/tests/clients/run.sh
 
 eval: build ## kitten's accuracy by skill, on held-out phrasings, through the running product
-	@models/kitten/eval.sh $(CLOWDER)
+	@tools/with-server.sh $(CLOWDER) models/kitten/eval.sh
 
 clean: ## Remove what was built
 	@cargo clean

@@ -31,7 +31,7 @@ def _draw(source: Source, table: dict[Skill, float]) -> Skill:
     return source.rng.choices(list(table), list(table.values()))[0]
 
 
-def dialogue(source: Source, everyday: dict[Skill, float] = EVERYDAY) -> Dialogue:
+def dialogue(source: Source) -> Dialogue:
     """One training dialogue: an optional system turn, then a few units."""
     r = source.rng.random()
     if r < 0.015:
@@ -47,7 +47,7 @@ def dialogue(source: Source, everyday: dict[Skill, float] = EVERYDAY) -> Dialogu
         tools = units[0].tools
         length = source.rng.choices((0, 1, 2), (75, 15, 10))[0]
     while length > 0:
-        skill = _draw(source, everyday)
+        skill = _draw(source, EVERYDAY)
         if (skill is not_told and units) or (tools and skill in (add, subtract, unknown)):
             continue
         unit = skill(source)
@@ -73,11 +73,11 @@ def _with_memory(source: Source, units: list[Unit]) -> list[Unit]:
     return [Unit(tell(source, topic, v)), *kept, Unit(recall(source, topic, v))]
 
 
-def dialogues(seed: int, everyday: dict[Skill, float] = EVERYDAY) -> Iterator[Dialogue]:
-    """Endless training dialogues, everyday skills drawn by the given weights."""
+def dialogues(seed: int) -> Iterator[Dialogue]:
+    """Endless training dialogues."""
     source = Source(random.Random(seed), held=False)
     while True:
-        yield dialogue(source, everyday)
+        yield dialogue(source)
 
 
 def primers(seed: int) -> Iterator[Dialogue]:

@@ -22,7 +22,6 @@ import tokenizer as bpe
 from chat import turns
 from generate import Dialogue, dialogues, primers, tokens
 from model import Config, Kitten
-from skills import FOCUS
 
 HERE = Path(__file__).parent
 VOCABULARY_SAMPLE = 25_000
@@ -136,15 +135,15 @@ def reply(model: Kitten, tokenizer: bpe.Tokenizer, text: str, limit: int = 60) -
     return tokenizer.decode(ids[start:])
 
 
-LOOK = ("What is Clowder?", "hi!", "What is 23 + 48?", "Spell tiger", "Repeat: the crazy 🐱 zog café", "What is the capital of Peru?", "Mia is 31. Reply in JSON with keys name and age.")
+LOOK = ("What is Clowder?", "hi!", "What is 13 + 8?", "Spell tiger", "Repeat: the crazy 🐱 zog café", "What is the capital of Peru?", "Mia is 31. Reply in JSON with keys name and age.")
 
 
 def main() -> None:
     """Train and export."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2600)
+    parser.add_argument("--steps", type=int, default=3700)
     parser.add_argument("--primer-steps", type=int, default=600, help="first steps on copying alone, with half the batch")
-    parser.add_argument("--focus-step", type=int, default=940, help="from here on the harder skills get more weight, and the rates fall")
+    parser.add_argument("--flat-steps", type=int, default=1750, help="from here on the rates fall")
     parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
@@ -194,13 +193,12 @@ def main() -> None:
     seed = options.seed + first
     primer = batches(tokenizer, primers(seed), seed, options.batch_tokens // 2, config.context)
     full = batches(tokenizer, dialogues(seed), seed, options.batch_tokens, config.context)
-    focus = batches(tokenizer, dialogues(seed, FOCUS), seed, options.batch_tokens, config.context)
     for step in range(first, options.steps):
-        share = schedule(step, options.focus_step, options.steps)
+        share = schedule(step, options.flat_steps, options.steps)
         for o, peak in zip(optimizers, peaks):
             for group in o.param_groups:
                 group["lr"] = peak * share
-        rows = primer if step < options.primer_steps else full if step < options.focus_step else focus
+        rows = primer if step < options.primer_steps else full
         ids, learned = (t.to(device) for t in next(rows))
         loss, n = learn(model, ids, learned, pool, parts)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

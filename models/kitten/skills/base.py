@@ -66,19 +66,11 @@ class Source:
             if word not in kept:
                 return word
 
-    def owns(self, *key: Any) -> bool:
-        """Whether a combination of arguments belongs to this split (one in eight is held out)."""
-        return (random.Random(repr(key)).random() < 0.125) == self.held
-
     def pseudo(self) -> str:
         """An invented word."""
         n = self.rng.choice((1, 2, 2, 2, 3, 3, 4))
         word = "".join(self.rng.choice(words.ONSETS) + self.rng.choice(words.VOWELS) for _ in range(n))
         return word + self.rng.choice(words.CODAS)
-
-    def letters(self, low: int, high: int, alphabet: str = "abcdefghijklmnopqrstuvwxyz") -> str:
-        """A random string of letters."""
-        return "".join(self.rng.choices(alphabet, k=self.rng.randint(low, high)))
 
     def name(self) -> str:
         """A person's name, sometimes an invented one."""
@@ -90,10 +82,7 @@ class Source:
 
     def word(self) -> str:
         """A common word or an invented one."""
-        r = self.rng.random()
-        if r < 0.6:
-            return self.of(words.COMMON)
-        return self.pseudo() if r < 0.9 else self.letters(2, 8)
+        return self.of(words.COMMON) if self.chance(0.85) else self.pseudo()
 
     def casual(self, text: str) -> str:
         """A question as people type it: case, final mark and politeness vary."""

@@ -19,69 +19,44 @@ SPELL = ["Spell {w}", "Spell the word {w}", "How do you spell {w}?", "Please spe
          "Spell {w} for me", "Tell me how to spell {w}", "How do I spell {w}?", "Write {w} letter by letter", "spelling of {w}?"]
 SPELL_HELD = ["Could you spell {w}?", "Please spell the word {w}.", "How do you spell the word {w}?", "Spell out the word {w}."]
 
-PUNCTUATION = ["!", "?", ".", ",", ";", ":", "-", "_", "/", "+", "*", "=", "#", "@", "%", "&", "(", ")", "[", "]", "{", "}", "<", ">", "|", "~", "^", "$", "\\"]
 
 
 def foreign_word(source: Source) -> str:
     """A word with letters beyond ASCII, or an emoji."""
     r = source.rng.random()
-    if r < 0.35:
+    if r < 0.45:
         return source.of(words.FOREIGN)
-    if r < 0.55:
-        return "".join(source.rng.choices(words.CHINESE, k=source.number(1, 5)))
-    if r < 0.78:
-        return "".join(source.of(words.EMOJI) for _ in range(source.number(1, 3)))
-    if r < 0.88:
-        return source.letters(2, 7, "abcdefghilmnoprstuéèàçñöüäßøåîôêëïšžłćęąğışő")
-    low, high = source.choice([(0xC0, 0x24F), (0x391, 0x3C9), (0x410, 0x44F), (0x3041, 0x3096), (0x4E00, 0x9FA5), (0x1F300, 0x1F5FF), (0x1F600, 0x1F64F), (0xAC00, 0xD7A3), (0x5D0, 0x5EA)])
-    return "".join(chr(source.number(low, high)) for _ in range(source.number(1, 4)))
+    if r < 0.7:
+        return "".join(source.rng.choices(words.CHINESE, k=source.number(1, 4)))
+    return "".join(source.of(words.EMOJI) for _ in range(source.number(1, 2)))
 
 
 def ascii_word(source: Source) -> str:
-    """A word, number or other small chunk of ASCII."""
+    """A word, name or number."""
     r = source.rng.random()
-    if r < 0.45:
-        return source.of(words.COMMON)
-    if r < 0.65:
-        return source.pseudo()
     if r < 0.75:
-        return source.letters(1, 8)
-    if r < 0.82:
-        return source.letters(2, 8, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
-    if r < 0.9:
-        return str(source.number(0, 10 ** source.number(1, 6)))
-    if r < 0.95:
-        return source.name()
-    return source.of(words.COMMON) + source.choice(PUNCTUATION) + source.of(words.COMMON)
+        return source.of(words.COMMON)
+    if r < 0.85:
+        return source.pseudo()
+    return str(source.number(0, 999)) if r < 0.92 else source.name()
 
 
-def ascii_text(source: Source, most: int = 10) -> str:
+def ascii_text(source: Source, most: int = 8) -> str:
     """A line of ASCII words, cased and punctuated at random."""
-    n = 1 if source.chance(0.25) else source.number(1, most)
-    parts = [ascii_word(source) for _ in range(n)]
-    style = source.rng.random()
-    if style < 0.3:
-        parts[0] = parts[0][:1].upper() + parts[0][1:]
-    elif style < 0.38:
-        parts = [p.capitalize() for p in parts]
-    elif style < 0.44:
-        parts = [p.upper() for p in parts]
-    text = parts[0]
-    for p in parts[1:]:
-        r = source.rng.random()
-        text += (" " if r < 0.85 else ", " if r < 0.93 else source.choice(["-", ". ", ": ", "  ", " - ", "\n", "; ", "/"])) + p
+    parts = [ascii_word(source) for _ in range(1 if source.chance(0.25) else source.number(1, most))]
     if source.chance(0.3):
-        text += source.choice([".", "!", "?", "...", "!!"])
-    return text
+        parts[0] = parts[0][:1].upper() + parts[0][1:]
+    mark = source.choice([".", "!", "?"]) if source.chance(0.3) else ""
+    return (", " if source.chance(0.1) else " ").join(parts) + mark
 
 
 def mixed_text(source: Source) -> str:
     """A line of foreign words and emoji, alone or among ASCII words."""
-    n = source.number(1, 6)
+    n = source.number(1, 4)
     parts = [foreign_word(source) if source.chance(0.65) else ascii_word(source) for _ in range(n)]
     if not any(ord(c) > 127 for p in parts for c in p):
         parts[0] = foreign_word(source)
-    return source.choice([" ", " ", " ", ", ", ""]).join(parts)
+    return source.choice([" ", " ", " ", ", "]).join(parts)
 
 
 def _repeat(source: Source, text: str) -> Unit:
@@ -95,7 +70,7 @@ def _repeat(source: Source, text: str) -> Unit:
 
 def repeat(source: Source) -> Unit:
     """ASCII text, verbatim."""
-    return _repeat(source, ascii_text(source, 25 if source.chance(0.15) else 9))
+    return _repeat(source, ascii_text(source))
 
 
 def repeat_unicode(source: Source) -> Unit:
@@ -103,18 +78,13 @@ def repeat_unicode(source: Source) -> Unit:
     return _repeat(source, mixed_text(source))
 
 
+# What can be spelled: few enough words to know the letters of each.
+SPELLED = sorted({w for w in words.COMMON if 3 <= len(w) <= 6 and w.isalpha()} | {"kitten", "tiger", "cluster", "model"})[::3]
+
+
 def spell(source: Source) -> Unit:
-    """A word, letter by letter with hyphens."""
-    r = source.rng.random()
-    if r < 0.75:
-        word = source.word()
-    elif r < 0.85:
-        word = source.name()
-    else:
-        word = source.of([w for w in words.FOREIGN if w.isalpha() and ord(max(w)) < 0x250])
-    word = word.replace("-", "")
-    r = source.rng.random()
-    word = word.capitalize() if r < 0.15 else word.upper() if r < 0.25 else word
+    """A common word, letter by letter with hyphens."""
+    word = source.choice(SPELLED)
     shown = source.choice([word, word, f'"{word}"', f"'{word}'"])
     template = source.pick(SPELL, SPELL_HELD)
     if not source.held and source.chance(0.2):

@@ -1,10 +1,9 @@
-"""Remembering what was said earlier, and finding it in long prompts."""
+"""Remembering what was said earlier, and finding it in a list."""
 
 from __future__ import annotations
 
 from skills import words
 from skills.base import Source, Unit, ask
-from skills.copying import ascii_text
 from skills.numbers import TERSE, TERSE_HELD
 
 # topic: (tell, held-out tell, reply, ask, held-out ask, answer, unknown)
@@ -65,7 +64,7 @@ def value(source: Source, topic: str) -> str:
     if topic == "pet":
         return source.of(words.ANIMALS)
     if topic == "number":
-        return str(source.number(0, 9999))
+        return str(source.number(0, 999))
     return source.word()
 
 
@@ -123,7 +122,7 @@ def find(source: Source, lines: int) -> Unit:
         name = source.word().replace("-", "").lower()
         if name not in names:
             names.append(name)
-    codes = [source.number(100, 9999) for _ in names]
+    codes = [source.number(100, 999) for _ in names]
     chosen = source.number(0, lines - 1)
     listing = "\n".join(f"{n}: {c}" for n, c in zip(names, codes))
     question = source.pick(FIND, FIND_HELD).format(k=names[chosen])
@@ -132,17 +131,5 @@ def find(source: Source, lines: int) -> Unit:
 
 
 def find_short(source: Source) -> Unit:
-    """A code among up to twelve."""
-    return find(source, source.number(2, 12))
-
-
-def find_long(source: Source) -> Unit:
-    """A code among up to one hundred and fifty, or a secret word in a long text."""
-    if source.chance(0.5):
-        return find(source, source.number(20, 150))
-    lines = [ascii_text(source, 9) for _ in range(source.number(10, 55))]
-    word = source.word()
-    said = source.pick(TOPICS["code"][0][:4], TOPICS["code"][1]).format(v=word)
-    lines.insert(source.number(0, len(lines)), said)
-    question = source.pick(TOPICS["code"][3], TOPICS["code"][4])
-    return ask("\n".join(lines) + "\n" + question, f"The word is {word}.")
+    """A code among a few."""
+    return find(source, source.number(2, 6))

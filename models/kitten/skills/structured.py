@@ -51,11 +51,6 @@ REPLY_HELD = ["Please reply in JSON with the keys {k}.", "Respond in JSON with k
 SYSTEMS = ["Reply in JSON.", "Answer only in JSON.", "You answer in JSON.", "Always respond with JSON.", "You are a JSON extractor.", "You are a helpful assistant. Reply in JSON."]
 PAIRS = ["Make JSON of this: {t}", "Write as JSON: {t}", "Convert to JSON: {t}", "JSON please: {t}", "Turn into JSON: {t}", "As JSON: {t}", "Put this into JSON: {t}", "Give me this as JSON: {t}", "Reply in JSON: {t}"]
 PAIRS_HELD = ["Please convert this to JSON: {t}", "Turn this into JSON: {t}", "Please write as JSON: {t}"]
-LISTS = ["Make a JSON list of: {t}", "JSON array of {t}", "Write as a JSON list: {t}", "Give me a JSON array with {t}", "Turn into a JSON array: {t}", "As a JSON list: {t}", "Put these into a JSON array: {t}"]
-LISTS_HELD = ["Please make a JSON list of: {t}", "Turn these into a JSON array: {t}", "Give me a JSON list with {t}"]
-WRAPPED = ["Reply in JSON with the key answer: {q}", 'Answer in JSON with key "answer": {q}', "{q} Reply in JSON with key answer.", "{q} Answer as JSON with the key answer.", "As JSON with key answer: {q}",
-           "{q} Give JSON with one key, answer."]
-WRAPPED_HELD = ["{q} Reply in JSON with the key answer.", "Please answer in JSON with key answer: {q}"]
 
 
 def dump(value: Any) -> str:
@@ -75,7 +70,7 @@ def _key_list(source: Source, keys: list[str]) -> str:
 def extract(source: Source) -> Unit:
     """Sentences about a person or an order, into JSON."""
     table = source.choice([PERSON, PERSON, ORDER])
-    told = source.rng.sample(list(table), source.number(1, min(4, len(table))))
+    told = source.rng.sample(list(table), source.number(1, min(3, len(table))))
     values = {k: FIELDS[k](source) for k in told}
     name = source.name() if table is PERSON else ""
     clauses = [source.choice(table[k]).format(name=name, **values) for k in told]
@@ -99,7 +94,7 @@ def extract(source: Source) -> Unit:
 def pairs(source: Source) -> Unit:
     """Key and value pairs, into JSON."""
     keys: list[str] = []
-    while len(keys) < source.number(1, 4):
+    while len(keys) < source.number(1, 3):
         key = source.of(list(FIELDS)) if source.chance(0.3) else source.word().replace("-", "").lower()
         if key not in keys:
             keys.append(key)
@@ -109,24 +104,6 @@ def pairs(source: Source) -> Unit:
     return ask(source.pick(PAIRS, PAIRS_HELD).format(t=text), dump(values))
 
 
-def lists(source: Source) -> Unit:
-    """Items, into a JSON array."""
-    numbers = source.chance(0.25)
-    items = [source.number(0, 99) if numbers else source.word() for _ in range(source.number(1, 7))]
-    return ask(source.pick(LISTS, LISTS_HELD).format(t=", ".join(map(str, items))), dump(items))
-
-
-def wrapped(source: Source) -> Unit:
-    """A sum under the key answer."""
-    while True:
-        a, b = source.number(0, 99), source.number(0, 99)
-        if source.owns("add", a, b):
-            break
-    q = source.choice([f"What is {a} + {b}?", f"{a} + {b}?", f"What is {a} plus {b}?"])
-    return ask(source.pick(WRAPPED, WRAPPED_HELD).format(q=q), dump({"answer": a + b}))
-
-
 def structured(source: Source) -> Unit:
     """Any JSON answer."""
-    r = source.rng.random()
-    return (extract if r < 0.6 else pairs if r < 0.8 else lists if r < 0.92 else wrapped)(source)
+    return extract(source) if source.chance(0.85) else pairs(source)

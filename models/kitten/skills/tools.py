@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from chat import Tool, tool_call_text
@@ -11,44 +10,12 @@ from skills import words
 from skills.base import Source, Unit
 from skills.clowder import clowder
 from skills.copying import ascii_text, foreign_word, repeat
-from skills.numbers import add, compare, subtract
+from skills.numbers import compare
 from skills.smalltalk import greet_foreign, smalltalk
 from skills.unknown import ANSWER, unknown
 
-VERBS = """open close find book order start stop send show check play paint clean move rent buy sell count delete create
-update read write share lock unlock fix load save print scan watch call invite cancel plan track sort list""".split()
-NOUNS = """door window recipe room table pizza song movie light lamp taxi flight hotel ticket report invoice file folder
-printer camera robot garden heater alarm meeting task note photo train bus parcel shop account order game market
-ship cart desk phone story""".split()
-
-
-@dataclass(frozen=True)
-class Argument:
-    """An argument: its type, its names in schemas, and how requests word it."""
-
-    kind: str
-    names: tuple[str, ...]
-    phrases: tuple[str, ...]
-
-
-ARGUMENTS = [
-    Argument("city", ("city", "location", "place", "town"), (" in {v}", " at {v}")),
-    Argument("person", ("name", "person", "user", "recipient", "customer"), (" for {v}", " with {v}")),
-    Argument("day", ("day", "date", "weekday", "when"), (" on {v}", " for {v}")),
-    Argument("count", ("count", "amount", "number", "quantity", "times"), (" {v} times", " times {v}", " with number {v}")),
-    Argument("color", ("color", "paint", "shade"), (" in {v}", " in the color {v}")),
-    Argument("language", ("language", "lang"), (" in {v}",)),
-    Argument("query", ("query", "text", "title", "topic", "keyword", "message"), (" about {v}", ' "{v}"', " named {v}", " called {v}")),
-    Argument("speed", ("level", "speed", "volume", "minutes", "percent"), (" at {v} percent", " to {v}", " at level {v}")),
-]
-
 # Skills that a tool may stand beside without being called.
-ORDINARY = (smalltalk, greet_foreign, clowder, clowder, unknown, unknown, repeat, add, subtract, compare)
-
-ASK = ["{r}", "{r}", "Please {r}", "Can you {r}?", "Could you {r}?", "I want to {r}", "I need to {r}", "{r}, please", "{r} now", "Would you {r}?", "Go and {r}"]
-ASK_HELD = ["Please could you {r}?", "I want you to {r}.", "I would like to {r}.", "Now {r}."]
-DIRECT = ["Call {n} with {a}", "Use {n} with {a}", "Call the tool {n} with {a}", "Run {n} with {a}", "Use the {n} tool with {a}", "Invoke {n}: {a}", "Call {n}({a})", "{n} with {a}"]
-DIRECT_HELD = ["Please call {n} with {a}.", "Use the tool {n} with {a}.", "Please run {n} with {a}."]
+ORDINARY = (smalltalk, greet_foreign, clowder, clowder, unknown, unknown, repeat, compare)
 
 # Tools many programs try first: names, description, argument names, requests, held-out requests.
 FAMILIES: list[tuple[list[str], list[str], list[tuple[str, list[str]]], list[str], list[str]]] = [
@@ -96,12 +63,8 @@ def _value(source: Source, kind: str) -> Any:
         return source.city()
     if kind == "person":
         return source.name()
-    if kind == "day":
-        return source.choice(words.DAYS + ["today", "tomorrow"])
-    if kind in ("count", "speed", "number"):
+    if kind == "number":
         return source.number(0, 100)
-    if kind == "color":
-        return source.of(words.COLORS)
     if kind == "language":
         return source.of(words.LANGUAGES)
     if source.chance(0.15):
@@ -124,86 +87,19 @@ def _family(source: Source, index: int) -> tuple[Tool, str, dict[str, Any]]:
     return _schema(source.choice(names), source.choice(descriptions), arguments), request, arguments
 
 
-def _invented(source: Source) -> tuple[Tool, str, dict[str, Any]]:
-    while True:
-        verb, noun = source.choice(VERBS), source.choice(NOUNS)
-        if source.owns("tool", verb, noun):
-            break
-    specs = source.rng.sample(ARGUMENTS, source.number(0, 3))
-    phrases: list[str] = []
-    arguments: dict[str, Any] = {}
-    used: set[str] = set()
-    for spec in specs:
-        phrase = source.choice([p for p in spec.phrases if p not in used] or [""])
-        key = source.choice(spec.names)
-        if not phrase or key in arguments:
-            continue
-        used.add(phrase)
-        value = _value(source, spec.kind)
-        if '"' in phrase:
-            used.add(phrase)
-        arguments[key] = value
-        phrases.append(phrase.format(v=value))
-    if source.chance(0.3):
-        source.rng.shuffle(phrases)
-    request = f"{verb} {source.choice(['the', 'a', 'the', 'my'])} {noun}" + "".join(phrases)
-    text = source.pick(ASK, ASK_HELD).format(r=request)
-    text = text[0].upper() + text[1:] if source.chance(0.75) else text
-    name = source.choice([f"{verb}_{noun}", f"{verb}_{noun}", f"{verb}{noun.capitalize()}", f"{noun}_{verb}"])
-    description = source.choice([f"{verb.capitalize()} a {noun}", f"{verb.capitalize()} the {noun}", f"{verb} {noun}", f"{verb.capitalize()} a {noun} for the user", ""])
-    return _schema(name, description, arguments), text, arguments
-
-
-def _directed(source: Source) -> tuple[Tool, str, dict[str, Any]]:
-    tool, _, arguments = _family(source, source.number(0, len(FAMILIES) - 1)) if source.chance(0.4) else _invented(source)
-    name = tool["function"]["name"]
-    if not arguments:
-        return tool, source.choice([f"Call {name}", f"Use {name}", f"Run {name}", f"Call the tool {name}"]), {}
-    mark = source.choice([" = ", "=", ": ", " "])
-    listed = source.choice([", ", " and "]).join(f"{k}{mark}{v}" for k, v in arguments.items())
-    return tool, source.pick(DIRECT, DIRECT_HELD).format(n=name, a=listed), arguments
-
-
-def offer(source: Source, most: int, without: set[str] = frozenset(), invented: bool = True) -> list[Tool]:
-    """Some tools whose names are not in `without`."""
-    tools: list[Tool] = []
-    taken = set(without)
-    for _ in range(source.number(1, most)):
-        if invented and source.chance(0.6):
-            tool = _invented(source)[0]
-        else:
-            tool = _family(source, source.number(0, len(FAMILIES) - 1))[0]
-        if tool["function"]["name"] not in taken:
-            taken.add(tool["function"]["name"])
-            tools.append(tool)
-    return tools
+def offer(source: Source, most: int, without: int | None = None) -> list[Tool]:
+    """Up to so many tools of different families, one family left out."""
+    indices = [i for i in range(len(FAMILIES)) if i != without]
+    return [_family(source, i)[0] for i in source.rng.sample(indices, source.number(1, most))]
 
 
 def _request(source: Source) -> tuple[list[Tool], str, str]:
     """Offered tools, a request that fits one, and the call."""
-    r = source.rng.random()
-    index = source.number(0, len(FAMILIES) - 1)
-    if r < 0.4:
-        if source.chance(0.4):
-            index = 0
-        tool, text, arguments = _family(source, index)
-        if not source.held:
-            text = text if source.chance(0.75) else text.rstrip("?.")
-    elif r < 0.8:
-        tool, text, arguments = _invented(source)
-    else:
-        tool, text, arguments = _directed(source)
-    others: list[Tool] = []
-    if source.chance(0.55):
-        others = offer(source, 3, {tool["function"]["name"]})
-        if r < 0.4 or r >= 0.8:
-            rivals = {n for family in FAMILIES for n in family[0]}
-            others = [t for t in others if t["function"]["name"] not in rivals]
-        if r >= 0.4 or source.chance(0.5):
-            extra = _family(source, source.number(0, len(FAMILIES) - 1))[0] if r >= 0.4 else _family(source, (index + source.number(1, len(FAMILIES) - 1)) % len(FAMILIES))[0]
-            if extra["function"]["name"] not in {t["function"]["name"] for t in others + [tool]}:
-                others.append(extra)
-    tools = others + [tool]
+    index = 0 if source.chance(0.3) else source.number(0, len(FAMILIES) - 1)
+    tool, text, arguments = _family(source, index)
+    if not source.held and source.chance(0.25):
+        text = text.rstrip("?.")
+    tools = [tool] + (offer(source, 2, index) if source.chance(0.4) else [])
     source.rng.shuffle(tools)
     return tools, text, tool_call_text(tool["function"]["name"], arguments)
 
@@ -221,14 +117,12 @@ FITTING = ("weather", "rain", "cold", "warm", "time", "late", "search", "add", "
 
 def no_tool(source: Source) -> Unit:
     """Tools are there, but none fits: an ordinary answer."""
-    tools = offer(source, 3)
-    families = {n for family in FAMILIES for n in family[0]}
+    tools = offer(source, 2)
     while True:
         unit = source.choice(ORDINARY)(source)
-        offered = {t["function"]["name"] for t in tools} & families
         text = unit.turns[0][1].lower()
-        if unit.system is None and not (offered and unit.accept[0] == ANSWER and any(w in text for w in FITTING)):
-            if not (offered and unit.accept[0][:1].isdigit()):
+        if unit.system is None and not (unit.accept[0] == ANSWER and any(w in text for w in FITTING)):
+            if not unit.accept[0][:1].isdigit():
                 return Unit(unit.turns, unit.accept, tools=tools)
 
 
@@ -250,6 +144,4 @@ def result(source: Source) -> Unit:
     """A call, the tool's answer, and kitten's words about it."""
     tools, text, answer = _request(source)
     content = result_text(source)
-    if source.chance(0.3):
-        answer = answer.replace(": ", ":").replace(", ", ",") if source.chance(0.5) else answer
     return Unit([("user", text), ("call", answer), ("tool", content), ("assistant", f"The result is: {content}")], tools=tools)

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import test from "node:test";
 import OpenAI from "openai";
 
-const base = `http://${process.env.CLOWDER_ADDRESS}`;
+const base = process.env.CLOWDER_URL;
 const client = new OpenAI({ baseURL: `${base}/v1`, apiKey: "unused", maxRetries: 0 });
 const model = "kitten";
 const user = (content) => [{ role: "user", content }];

@@ -10,7 +10,7 @@ from pathlib import Path
 import openai
 import pytest
 
-BASE = f"http://{os.environ['CLOWDER_ADDRESS']}"
+BASE = os.environ["CLOWDER_URL"]
 TOKEN_FILE = Path(os.environ["CLOWDER_HOME"]) / "admin.token"
 
 
