@@ -13,7 +13,8 @@ use std::sync::Arc;
 /// one with the fewest workers of the same model, then the one with the most memory left.
 ///
 /// A change of a model's settings replaces its workers: new ones first where there is memory for both, and an old one
-/// goes for each new one that serves; where there is not, an old one makes room.
+/// goes for each new one that serves; where there is not, an old one makes room, one at a time. Where a new one would not
+/// fit even without the old ones, these go on serving.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MemoryFit;
 
@@ -60,12 +61,17 @@ impl<'a> Planning<'a> {
         let keep = self.keep(spec, &current);
         let serving = keep.iter().filter(|worker| worker.state == WorkerState::Ready).count();
         let missing = missing(spec, &keep);
-        let unplaced = match wanted.memory {
-            Some(memory) => self.start(spec, memory, &keep, &missing),
-            None => missing.len(),
+        let lacking = missing.len();
+        let mut unplaced = match wanted.memory {
+            Some(memory) => self.start(spec, memory, &keep, missing),
+            None => Vec::new(),
         };
+        if serving < keep.len() || unplaced.len() < lacking {
+            // Whether the new ones serve is still to be seen: until then no more of the old ones go for them.
+            unplaced.clear();
+        }
         let spare_old = (spec.replicas as usize).saturating_sub(serving);
-        self.replace(&old, spare_old, unplaced > 0 && wanted.memory.is_some());
+        self.replace(&old, spare_old, spec, wanted.memory.unwrap_or(0), &unplaced);
     }
 
     /// The current workers that stay; the others are stopped.
@@ -95,12 +101,18 @@ impl<'a> Planning<'a> {
         keep
     }
 
-    /// Starts what is missing, as far as there is room; returns how many had none.
-    fn start(&mut self, spec: &Arc<ModelSpec>, memory: u64, keep: &[&Worker], missing: &[Option<NodeName>]) -> usize {
+    /// Starts what is missing, as far as there is room; returns what had none.
+    fn start(
+        &mut self,
+        spec: &Arc<ModelSpec>,
+        memory: u64,
+        keep: &[&Worker],
+        missing: Vec<Option<NodeName>>,
+    ) -> Vec<Option<NodeName>> {
         let mut taken: BTreeSet<WorkerId> =
             self.inventory.workers.keys().cloned().chain(spec.retire.iter().cloned()).collect();
         let mut by_node = count(keep.iter().map(|worker| &worker.node));
-        let mut unplaced = 0;
+        let mut unplaced = Vec::new();
         let mut reason = None;
         for pin in missing {
             match self.choose(spec, memory, pin.as_ref(), &by_node) {
@@ -114,13 +126,13 @@ impl<'a> Planning<'a> {
                     self.plan.actions.push(Action::Start(StartWorker { worker, spec: Arc::clone(spec), node, memory }));
                 }
                 Err(why) => {
-                    unplaced += 1;
+                    unplaced.push(pin);
                     reason.get_or_insert(why);
                 }
             }
         }
         if let Some(reason) = reason {
-            let replicas = u32::try_from(unplaced).unwrap_or(u32::MAX);
+            let replicas = u32::try_from(unplaced.len()).unwrap_or(u32::MAX);
             self.plan.unplaced.push(Unplaced { spec: Arc::clone(spec), replicas, memory, reason });
         }
         unplaced
@@ -167,16 +179,54 @@ impl<'a> Planning<'a> {
             })
     }
 
-    /// Lets old workers go: those beyond `spare`, and one more where a new one has no room.
-    fn replace(&mut self, old: &[&Worker], spare: usize, make_room: bool) {
+    /// Lets old workers go: those beyond `spare`, and one more where that makes room for a new one.
+    fn replace(&mut self, old: &[&Worker], spare: usize, spec: &ModelSpec, memory: u64, unplaced: &[Option<NodeName>]) {
         let mut ranked = old.to_vec();
         ranked.sort_by_key(|worker| (standing(&worker.state), worker.id.clone()));
         let serving = ranked.iter().filter(|worker| worker.state == WorkerState::Ready).count();
-        let room = usize::from(make_room && serving > 0);
-        let stay = serving.min(spare).saturating_sub(room);
-        for worker in &ranked[stay..] {
+        let (stay, go) = ranked.split_at(serving.min(spare));
+        go.iter().for_each(|worker| self.stop(worker));
+        if unplaced.is_empty() || stay.is_empty() {
+            return;
+        }
+        let node = unplaced.iter().find_map(|pin| self.node_to_clear(spec, memory, pin.as_ref(), stay));
+        if let Some(worker) = node.and_then(|node| stay.iter().rfind(|worker| worker.node == *node)) {
             self.stop(worker);
         }
+    }
+
+    /// The node where a new worker would fit if old ones made room; `None` where it would not, or where the memory that is
+    /// on its way back will do: a worker that drains has it until it is gone.
+    fn node_to_clear(
+        &self,
+        spec: &ModelSpec,
+        memory: u64,
+        pin: Option<&NodeName>,
+        old: &[&Worker],
+    ) -> Option<&'a NodeName> {
+        let stopping: BTreeSet<&WorkerId> = self.plan.actions.iter().map(Action::worker).collect();
+        let leaves = |worker: &Worker| worker.state == WorkerState::Draining || stopping.contains(&worker.id);
+        let sum = |memory: u64, worker: &Worker| memory.saturating_add(worker.memory);
+        let soon = |node: &Node| {
+            let workers = self.inventory.workers.values().map(Arc::as_ref);
+            let leaving = workers.filter(|w| w.node == node.name && w.state.holds_memory() && leaves(w));
+            leaving.fold(self.free.get(&node.name).copied().unwrap_or(0), sum)
+        };
+        let nodes = self.inventory.nodes.values().map(Arc::as_ref);
+        let mut open =
+            nodes.filter(|node| pin.is_none_or(|pin| *pin == node.name) && node.schedulable && carries(node, spec));
+        let mut to_clear = None;
+        if open.any(|node| {
+            let soon = soon(node);
+            let cleared = old.iter().filter(|worker| worker.node == node.name).fold(soon, |m, worker| sum(m, worker));
+            if to_clear.is_none() && cleared >= memory {
+                to_clear = Some(&node.name);
+            }
+            soon >= memory
+        }) {
+            return None;
+        }
+        to_clear
     }
 }
 

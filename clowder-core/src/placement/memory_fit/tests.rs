@@ -141,6 +141,34 @@ fn without_room_for_both_the_old_revision_makes_room() {
 }
 
 #[test]
+fn old_workers_make_room_one_at_a_time() {
+    let mut inventory = nodes(&[("a", 5 * GIB), ("b", 5 * GIB)]);
+    settle(&[wanted(spec("m", 2), 4 * GIB)], &mut inventory);
+    let mut changed = spec("m", 2);
+    changed.engine.slots = Some(9);
+    let changed = [wanted(changed, 4 * GIB)];
+    let plan = MemoryFit.plan(&changed, &inventory);
+    let [Action::Stop { worker }] = &plan.actions[..] else { panic!("{plan:?}") };
+    let draining = Worker { state: WorkerState::Draining, ..Worker::clone(&inventory.workers[worker]) };
+    inventory.workers.insert(worker.clone(), Arc::new(draining));
+    // The other one serves until the first is gone and its successor serves.
+    assert_eq!(MemoryFit.plan(&changed, &inventory).actions, []);
+    inventory.workers.remove(worker);
+    let plan = MemoryFit.plan(&changed, &inventory);
+    assert!(matches!(&plan.actions[..], [Action::Start(_)]), "{plan:?}");
+}
+
+#[test]
+fn a_change_that_fits_nowhere_stops_nobody() {
+    let mut inventory = nodes(&[("a", 5 * GIB)]);
+    settle(&[wanted(spec("m", 1), 4 * GIB)], &mut inventory);
+    let mut changed = spec("m", 1);
+    changed.engine.context = Some(1 << 20);
+    let plan = MemoryFit.plan(&[wanted(changed, 40 * GIB)], &inventory);
+    assert!(plan.actions.is_empty() && plan.unplaced.len() == 1, "{plan:?}");
+}
+
+#[test]
 fn what_nobody_wants_goes_and_the_unknown_waits() {
     let mut inventory = nodes(&[("a", 5 * GIB)]);
     settle(&[wanted(spec("m", 2), GIB)], &mut inventory);
@@ -172,7 +200,8 @@ proptest! {
                 prop_assert!(used <= node.capacity.memory);
             }
             for wanted in &phase {
-                let have = inventory.workers.values().filter(|w| w.model == wanted.spec.name).count();
+                let current = |w: &&Arc<Worker>| w.model == wanted.spec.name && w.revision == wanted.spec.revision();
+                let have = inventory.workers.values().filter(current).count();
                 let lacking: u32 = plan.unplaced.iter().filter(|u| u.spec.name == wanted.spec.name).map(|u| u.replicas).sum();
                 prop_assert_eq!(have + lacking as usize, wanted.spec.replicas as usize);
             }
