@@ -12,6 +12,7 @@ use crate::model::ModelSpec;
 use crate::node::Inventory;
 use crate::placement::{Placement, Wanted};
 use crate::plan::Plan;
+use crate::secret::Credentials;
 use crate::source::ModelSource;
 use crate::status::ModelStatuses;
 use crate::worker::WorkerId;
@@ -42,8 +43,9 @@ pub struct Reconciler {
     statuses: watch::Sender<Arc<ModelStatuses>>,
 }
 
-/// What identifies a model's file, as far as inspecting it goes.
-type SourceKey = (crate::ModelUrl, Option<crate::source::Digest>);
+/// What identifies a model's file, as far as inspecting it goes. Who has the wrong credentials learns nothing of a file,
+/// and what they were told does not hold for the right ones.
+type SourceKey = (crate::ModelUrl, Option<crate::source::Digest>, Option<Credentials>);
 
 /// What the loop remembers between two rounds. All of it can be learnt again.
 #[derive(Default)]
@@ -87,8 +89,9 @@ impl Reconciler {
         let mut desired_changes = self.desired.watch();
         let mut inventories = self.backend.watch();
         let (mut desired, mut inventory): (Option<Arc<DesiredModels>>, Option<Arc<Inventory>>) = (None, None);
+        let mut looked_at = Instant::now();
         loop {
-            let retry_at = memory.next_retry();
+            let retry_at = memory.next_retry(looked_at);
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
@@ -104,15 +107,16 @@ impl Reconciler {
                 () = sleep_until(retry_at) => {}
             }
             if let (Some(desired), Some(inventory)) = (&desired, &inventory) {
-                self.round(&mut memory, desired, inventory).await;
+                looked_at = Instant::now();
+                self.round(&mut memory, desired, inventory, looked_at).await;
             }
         }
     }
 
-    async fn round(&self, memory: &mut Memory, desired: &DesiredModels, inventory: &Inventory) {
+    async fn round(&self, memory: &mut Memory, desired: &DesiredModels, inventory: &Inventory, now: Instant) {
         memory.forget_all_but(desired);
         for model in desired.values() {
-            self.inspect_if_due(memory, &model.spec);
+            self.inspect_if_due(memory, &model.spec, now);
         }
         let wanted: Vec<Wanted> = desired
             .values()
@@ -122,14 +126,14 @@ impl Reconciler {
             })
             .collect();
         let plan = self.placement.plan(&wanted, inventory);
-        self.apply(memory, &plan).await;
+        self.apply(memory, &plan, now).await;
         self.publish(summary::statuses(desired, inventory, &plan, memory));
     }
 
-    fn inspect_if_due(&self, memory: &mut Memory, spec: &Arc<ModelSpec>) {
+    fn inspect_if_due(&self, memory: &mut Memory, spec: &Arc<ModelSpec>, now: Instant) {
         let key = source_key(spec);
         let known = memory.facts.contains_key(&key) || memory.in_flight.contains(&key);
-        if known || memory.in_flight.len() >= INSPECTIONS || !memory.inspections.is_due(&key) {
+        if known || memory.in_flight.len() >= INSPECTIONS || !memory.inspections.is_due(&key, now) {
             return;
         }
         memory.in_flight.push(key.clone());
@@ -140,13 +144,13 @@ impl Reconciler {
         });
     }
 
-    async fn apply(&self, memory: &mut Memory, plan: &Plan) {
+    async fn apply(&self, memory: &mut Memory, plan: &Plan, now: Instant) {
         let concerned = |worker: &WorkerId| plan.actions.iter().any(|action| action.worker() == worker);
         memory.failures.retain(|worker, _| concerned(worker));
         memory.actions.retain(concerned);
         for action in &plan.actions {
             let worker = action.worker();
-            if !memory.actions.is_due(worker) {
+            if !memory.actions.is_due(worker, now) {
                 continue;
             }
             match self.backend.apply(action).await {
@@ -181,8 +185,8 @@ impl Memory {
         Some(MemoryNeed::estimate(&facts.gguf, facts.bytes, &spec.engine))
     }
 
-    fn next_retry(&self) -> Option<Instant> {
-        self.inspections.next().into_iter().chain(self.actions.next()).min()
+    fn next_retry(&self, looked_at: Instant) -> Option<Instant> {
+        self.inspections.next(looked_at).into_iter().chain(self.actions.next(looked_at)).min()
     }
 
     fn inspected(
@@ -219,7 +223,7 @@ impl Memory {
 }
 
 fn source_key(spec: &ModelSpec) -> SourceKey {
-    (spec.source.clone(), spec.digest)
+    (spec.source.clone(), spec.digest, spec.credentials.clone())
 }
 
 async fn sleep_until(instant: Option<Instant>) {

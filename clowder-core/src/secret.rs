@@ -6,7 +6,7 @@ use std::fmt;
 ///
 /// It has no `Display` and no `Serialize`, and its `Debug` prints nothing of the value, so it leaves the
 /// process only where code calls [`Secret::expose`].
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Secret(String);
 
 impl Secret {
@@ -28,7 +28,7 @@ impl fmt::Debug for Secret {
 }
 
 /// How a [`Credentials`] value is presented to a server (the storage manager's `credentialsType`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CredentialsKind {
     /// `Authorization: Bearer VALUE`.
@@ -39,7 +39,7 @@ pub enum CredentialsKind {
 }
 
 /// What a model's source asks for before it hands out bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Credentials {
     /// How the value is presented.
     pub kind: CredentialsKind,

@@ -43,8 +43,8 @@ impl<K> Default for Retries<K> {
 }
 
 impl<K: Ord> Retries<K> {
-    pub(super) fn is_due(&self, key: &K) -> bool {
-        self.0.get(key).is_none_or(|tried| tried.again_at <= Instant::now())
+    pub(super) fn is_due(&self, key: &K, now: Instant) -> bool {
+        self.0.get(key).is_none_or(|tried| tried.again_at <= now)
     }
 
     pub(super) fn succeeded(&mut self, key: &K) {
@@ -57,10 +57,9 @@ impl<K: Ord> Retries<K> {
         tried.again_at = Instant::now() + backoff.wait(tried.failures);
     }
 
-    /// When the first of those not yet due is.
-    pub(super) fn next(&self) -> Option<Instant> {
-        let now = Instant::now();
-        self.0.values().map(|tried| tried.again_at).filter(|&at| at > now).min()
+    /// When the first of those is due that were not yet at `looked_at`, the time they were last looked at. It may have passed.
+    pub(super) fn next(&self, looked_at: Instant) -> Option<Instant> {
+        self.0.values().map(|tried| tried.again_at).filter(|&at| at > looked_at).min()
     }
 
     pub(super) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
@@ -77,5 +76,19 @@ mod tests {
         let backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) };
         let waits: Vec<u64> = [1, 2, 3, 7, 100].map(|n| backoff.wait(n).as_secs()).to_vec();
         assert_eq!(waits, [1, 2, 4, 60, 60]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_falls_due_while_others_are_acted_on_is_not_lost() {
+        let backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) };
+        let mut retries = Retries::default();
+        let looked_at = Instant::now();
+        retries.failed("a", backoff);
+        assert!(!retries.is_due(&"a", looked_at));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(retries.next(looked_at), Some(looked_at + Duration::from_secs(1)));
+        assert!(retries.is_due(&"a", Instant::now()));
+        // What was due when it was looked at waits for something else, and no timer brings that.
+        assert_eq!(retries.next(Instant::now()), None);
     }
 }

@@ -105,7 +105,7 @@ async fn what_failed_is_tried_again() {
         async fn resolve(
             &self,
             url: &ModelUrl,
-            credentials: Option<&crate::secret::Credentials>,
+            credentials: Option<&Credentials>,
         ) -> Result<crate::source::Manifest, crate::source::SourceError> {
             if self.0.swap(false, std::sync::atomic::Ordering::SeqCst) {
                 let what = url.to_string();
@@ -118,7 +118,7 @@ async fn what_failed_is_tried_again() {
             &self,
             file: &crate::source::SourceFile,
             range: std::ops::Range<u64>,
-            credentials: Option<&crate::secret::Credentials>,
+            credentials: Option<&Credentials>,
         ) -> Result<crate::BoxStream<Result<bytes::Bytes, crate::source::SourceError>>, crate::source::SourceError>
         {
             self.1.read(file, range, credentials).await
@@ -144,4 +144,63 @@ async fn what_failed_is_tried_again() {
     let refused = cluster.until("m", "refused", |status| status.reason.is_some()).await;
     assert_eq!(refused.reason.as_deref(), Some("builtin:m cannot be reached: refused"));
     cluster.until("m", "ready", |status| status.phase == ModelPhase::Ready).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_are_judged_each_for_themselves() {
+    struct Guarded(InMemorySource);
+
+    #[async_trait::async_trait]
+    impl ModelSource for Guarded {
+        fn serves(&self, url: &ModelUrl) -> bool {
+            self.0.serves(url)
+        }
+
+        async fn resolve(
+            &self,
+            url: &ModelUrl,
+            credentials: Option<&Credentials>,
+        ) -> Result<crate::source::Manifest, crate::source::SourceError> {
+            if credentials.is_none() {
+                return Err(crate::source::SourceError::Denied { what: url.to_string(), hint: "no token".to_owned() });
+            }
+            self.0.resolve(url, credentials).await
+        }
+
+        async fn read(
+            &self,
+            file: &crate::source::SourceFile,
+            range: std::ops::Range<u64>,
+            credentials: Option<&Credentials>,
+        ) -> Result<crate::BoxStream<Result<bytes::Bytes, crate::source::SourceError>>, crate::source::SourceError>
+        {
+            self.0.read(file, range, credentials).await
+        }
+    }
+
+    let source = Guarded(InMemorySource::new([("builtin:m".parse().unwrap(), tiny_gguf(0))]));
+    let (desired, backend) = (Arc::new(InMemoryDesired::new()), Arc::new(one_node()));
+    let reconciler = Reconciler::new(desired.clone(), backend.clone(), Arc::new(MemoryFit), Arc::new(source))
+        .with_backoff(Backoff { first: std::time::Duration::MAX, most: std::time::Duration::from_secs(1 << 30) });
+    let statuses = reconciler.statuses();
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(reconciler.run(shutdown.clone()));
+    let mut cluster = Cluster { desired, backend, statuses, shutdown, running };
+    cluster.want("a", "builtin:m", 1).await;
+    cluster.until("a", "denied", |status| status.phase == ModelPhase::Failed).await;
+
+    let with_token = |name: &str| {
+        let mut spec = ModelSpec::new(name.parse().unwrap(), "builtin:m".parse().unwrap());
+        spec.credentials = Some(Credentials::bearer("t"));
+        spec
+    };
+    let other = with_token("b");
+    cluster.desired.update(&other.name.clone(), Box::new(|_| Ok(Some(other)))).await.unwrap();
+    cluster.until("b", "ready beside the one denied", |status| status.phase == ModelPhase::Ready).await;
+    let mended = with_token("a");
+    cluster.desired.update(&mended.name.clone(), Box::new(|_| Ok(Some(mended)))).await.unwrap();
+    // At once: what was refused without the token is not waited for.
+    let before = Instant::now();
+    cluster.until("a", "ready with the token", |status| status.phase == ModelPhase::Ready).await;
+    assert_eq!(before.elapsed(), std::time::Duration::ZERO);
 }
