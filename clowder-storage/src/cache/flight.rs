@@ -12,6 +12,7 @@ use tokio::time::Instant;
 #[derive(Clone, Default)]
 pub(super) struct Flights(Arc<Mutex<HashMap<ModelUrl, Arc<Flight>>>>);
 
+#[derive(Default)]
 struct Flight {
     gate: Arc<tokio::sync::Mutex<Option<Failure>>>,
     progress: watch::Sender<FetchProgress>,
@@ -41,11 +42,7 @@ pub(super) struct Turn {
 
 impl Flights {
     pub(super) fn join(&self, url: &ModelUrl) -> Ticket {
-        let new = || {
-            let progress = watch::channel(FetchProgress::default()).0;
-            Arc::new(Flight { gate: Arc::default(), progress })
-        };
-        let flight = self.lock().entry(url.clone()).or_insert_with(new).clone();
+        let flight = self.lock().entry(url.clone()).or_default().clone();
         Ticket { flights: self.clone(), url: url.clone(), flight, since: Instant::now() }
     }
 
@@ -94,8 +91,9 @@ impl Turn {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut flights = self.flights.lock();
-        // Two are the map's and this one: nobody else is at it.
-        if Arc::strong_count(&self.flight) == 2 {
+        // Given up under the lock: of two who leave at the same time one is the last, and sees it.
+        drop(std::mem::take(&mut self.flight));
+        if flights.get(&self.url).is_some_and(|flight| Arc::strong_count(flight) == 1) {
             flights.remove(&self.url);
         }
     }
