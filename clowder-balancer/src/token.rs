@@ -96,10 +96,12 @@ fn create(path: &Path) -> io::Result<()> {
     draft.push(format!(".{unique:016x}"));
     let draft = PathBuf::from(draft);
     let written = write(&draft, &token).and_then(|()| fs::hard_link(&draft, path));
-    fs::remove_file(&draft)?;
+    let removed = fs::remove_file(&draft);
     match written {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
+        // A draft that could not be made cannot be removed either: what matters is why.
+        Ok(()) => removed,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => removed,
+        Err(error) => Err(error),
     }
 }
 
