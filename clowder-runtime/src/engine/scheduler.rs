@@ -147,6 +147,9 @@ impl<E: Evaluator> Scheduler<E> {
         if request.ignore_eos {
             request.sampling.logit_bias.extend(self.limits.ends.iter().map(|&token| (token, f32::NEG_INFINITY)));
         }
+        // llama.cpp allocates all of the window, and "all tokens" is 8 GiB of it: a sequence has no more than its context.
+        let most = u32::try_from(self.limits.context).unwrap_or(u32::MAX);
+        request.sampling.repeat_last_n = request.sampling.repeat_last_n.min(most);
         let seed = request.sampling.seed.unwrap_or_else(rand::random);
         let sampler = Sampler::new(&request.sampling, self.limits.vocabulary, seed);
         let generation = Generation::new(request, reply, sampler, cached, self.limits.context);

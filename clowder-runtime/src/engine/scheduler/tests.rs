@@ -303,3 +303,17 @@ fn closing_fails_what_is_not_done() {
     assert_eq!(text(&mut active).1.unwrap_err(), "the worker is stopping");
     assert_eq!(text(&mut waiting).1.unwrap_err(), "the worker is stopping");
 }
+
+#[test]
+fn a_window_of_all_tokens_is_no_longer_than_the_context() {
+    let mut bench = Bench::new(1, 8);
+    // llama.cpp takes 4 bytes a token of the window, at once: unbounded this is 8 GiB.
+    let replies = bench.begin_with("ab", |request| {
+        request.sampling.repeat_last_n = i32::MAX as u32;
+        request.sampling.repeat_penalty = 1.1;
+        request.max_tokens = Some(2);
+    });
+    bench.run();
+    let events: Vec<_> = replies.collect::<Vec<_>>().now_or_never().unwrap();
+    assert!(matches!(events.last(), Some(GenerateEvent::Finished { .. })), "{events:?}");
+}
