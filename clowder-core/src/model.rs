@@ -130,6 +130,13 @@ impl EngineSettings {
     /// The longest context where nothing is said, in tokens: what memory a larger one takes is asked for, not assumed.
     pub const DEFAULT_CONTEXT: u32 = 8192;
 
+    /// The least context: a token of prompt and one of output.
+    pub const LEAST_CONTEXT: u32 = 2;
+    /// The most slots: llama.cpp keeps no more sequences apart.
+    pub const MOST_SLOTS: u32 = 256;
+    /// The most threads.
+    pub const MOST_THREADS: u32 = 1024;
+
     /// Slots in effect.
     pub fn slots(&self) -> u32 {
         self.slots.unwrap_or(Self::DEFAULT_SLOTS).max(1)

@@ -30,17 +30,17 @@ pub struct WorkerArgs {
     pub port: u16,
     /// Requests generated at the same time
     #[arg(long, env = "CLOWDER_WORKER_SLOTS", default_value_t = EngineSettings::DEFAULT_SLOTS, value_name = "N",
-          value_parser = clap::value_parser!(u32).range(1..=256))]
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(EngineSettings::MOST_SLOTS)))]
     pub slots: u32,
     /// Tokens of context of one request [default: what the model was trained for, at most 8192]
     #[arg(long, env = "CLOWDER_WORKER_CONTEXT", value_name = "TOKENS",
-          value_parser = clap::value_parser!(u32).range(2..))]
+          value_parser = clap::value_parser!(u32).range(i64::from(EngineSettings::LEAST_CONTEXT)..))]
     pub context: Option<u32>,
     /// Number format of the KV cache: f16, f32, q8_0 or q4_0
     #[arg(long, env = "CLOWDER_WORKER_KV_TYPE", default_value = "f16", value_name = "TYPE", value_parser = kv_type)]
     pub kv_type: KvType,
     /// Threads that evaluate [default: the physical cores; one for a model below 32 MiB]
-    #[arg(long, env = "CLOWDER_WORKER_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, env = "CLOWDER_WORKER_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(EngineSettings::MOST_THREADS)))]
     pub threads: Option<u32>,
     /// Layers on an accelerator [default: all that fit, in a build that has one]
     #[arg(long, env = "CLOWDER_WORKER_GPU_LAYERS", value_name = "N")]

@@ -229,13 +229,21 @@ fn bounded(param: &'static str, replicas: u32) -> Result<u32, ApiError> {
     Err(ApiError::invalid(param, format!("{replicas} replicas are more than the {MAX_REPLICAS} a model may have.")))
 }
 
+/// Only what a worker's command line takes: what it refuses would be started again and again.
 fn check_engine(engine: &EngineSettings) -> Result<(), ApiError> {
-    let zero = [("context", engine.context), ("slots", engine.slots), ("threads", engine.threads)]
-        .into_iter()
-        .find(|(_, value)| *value == Some(0));
-    match zero {
-        Some((field, _)) => {
-            let message = format!("`engine.{field}` must be at least 1; leave it out for the default.");
+    let bounds = [
+        ("context", engine.context, EngineSettings::LEAST_CONTEXT..=u32::MAX),
+        ("slots", engine.slots, 1..=EngineSettings::MOST_SLOTS),
+        ("threads", engine.threads, 1..=EngineSettings::MOST_THREADS),
+    ];
+    let wrong = bounds.into_iter().find(|(_, value, allowed)| value.is_some_and(|value| !allowed.contains(&value)));
+    match wrong {
+        Some((field, _, allowed)) => {
+            let bounds = match allowed.into_inner() {
+                (least, u32::MAX) => format!("at least {least}"),
+                (least, most) => format!("from {least} to {most}"),
+            };
+            let message = format!("`engine.{field}` must be {bounds}; leave it out for the default.");
             Err(ApiError::invalid("engine", message))
         }
         None => Ok(()),
@@ -315,6 +323,7 @@ mod tests {
             r#"{"replicas":100000}"#,
             r#"{"engine":{"ctx":1}}"#,
             r#"{"engine":{"slots":0}}"#,
+            r#"{"engine":{"context":1}}"#,
             r#"{"engine":7}"#,
             r#"{"placement":{"pinned":["c"]}}"#,
             r#"{"placement":{"pinned":["a","b"]}}"#,

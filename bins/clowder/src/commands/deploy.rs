@@ -7,7 +7,7 @@ use crate::exit::Error;
 use crate::home::read_secret;
 use crate::names;
 use crate::progress::Progress;
-use clowder_core::model::KvType;
+use clowder_core::model::{EngineSettings, KvType};
 use clowder_core::{ModelName, ModelUrl, Secret};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -41,16 +41,16 @@ pub(crate) struct DeployArgs {
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct EngineArgs {
     /// Tokens of context of one request [default: the model's own, at most 8192]
-    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(i64::from(EngineSettings::LEAST_CONTEXT)..))]
     context: Option<u32>,
     /// Requests that a worker generates at the same time [default: 4]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(EngineSettings::MOST_SLOTS)))]
     slots: Option<u32>,
     /// Number format of the KV cache: f16, f32, q8_0 or q4_0 [default: f16]
     #[arg(long, value_name = "TYPE", value_parser = kv_type)]
     kv_type: Option<KvType>,
     /// Threads of a worker [default: the physical cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(EngineSettings::MOST_THREADS)))]
     threads: Option<u32>,
     /// Layers kept on an accelerator [default: all]
     #[arg(long, value_name = "N")]

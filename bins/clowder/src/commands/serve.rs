@@ -33,10 +33,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, conflicts_with = "model")]
     no_model: bool,
     /// Tokens of context of one request, of that first model [default: the model's own, at most 8192]
-    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(i64::from(EngineSettings::LEAST_CONTEXT)..))]
     context: Option<u32>,
     /// Requests that a worker of that first model generates at the same time [default: 4]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(EngineSettings::MOST_SLOTS)))]
     slots: Option<u32>,
     /// Which worker gets a request: prefix, least-load, round-robin or power-of-two
     #[arg(long, value_name = "NAME", default_value_t = PolicyKind::default())]
