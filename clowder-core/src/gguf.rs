@@ -352,7 +352,8 @@ impl<'a> Reader<'a> {
             data_end = data_end.max(end.ok_or_else(|| self.malformed("a tensor beyond any file"))?);
             self.facts.parameters = self.facts.parameters.saturating_add(elements);
             self.facts.weight_bytes = self.facts.weight_bytes.saturating_add(bytes);
-            *by_type.entry(kind.name).or_default() += bytes;
+            let of_type = by_type.entry(kind.name).or_default();
+            *of_type = of_type.saturating_add(bytes);
         }
         let data_begin = self.cursor.position().next_multiple_of(alignment);
         self.facts.file_bytes = if count == 0 { self.cursor.position() } else { data_begin.saturating_add(data_end) };

@@ -90,6 +90,15 @@ fn reads_what_sizing_needs() {
 }
 
 #[test]
+fn sizes_beyond_any_file_saturate() {
+    let mut writer = Writer::llama();
+    for _ in 0..5 {
+        writer.tensor("x", &[1 << 62], 24, 0);
+    }
+    assert_eq!(whole(&writer.bytes()).weight_bytes, u64::MAX);
+}
+
+#[test]
 fn heads_may_differ_by_layer() {
     let mut writer = Writer::llama();
     writer.array("llama.attention.head_count_kv", &[4, 0]);
