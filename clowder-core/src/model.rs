@@ -26,6 +26,22 @@ pub struct ModelName(String);
 pub struct InvalidModelName(pub String);
 
 impl ModelName {
+    /// The name of a model from this source where nobody gives it one: its file's, as far as it may stand in a name.
+    ///
+    /// # Errors
+    /// [`InvalidModelName`] where nothing of it may.
+    pub fn of_source(source: &ModelUrl) -> Result<Self, InvalidModelName> {
+        let file = source.file_name();
+        let stem = file.strip_suffix(".gguf").unwrap_or(&file);
+        let spelled: String = stem
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' })
+            .skip_while(|c| !c.is_ascii_alphanumeric())
+            .take(63)
+            .collect();
+        spelled.parse()
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -233,6 +249,14 @@ mod tests {
             assert!(bad.parse::<ModelName>().is_err(), "{bad:?}");
         }
         assert_eq!("Org/Model:Q4_K".parse::<ModelName>().unwrap().slug(), "org-model-q4-k");
+    }
+
+    #[test]
+    fn a_source_makes_a_name() {
+        let of = |url: &str| ModelName::of_source(&url.parse().unwrap()).map(|name| name.to_string()).ok();
+        assert_eq!(of("https://h/a/_m+1.gguf?x=1").as_deref(), Some("m-1"));
+        assert_eq!(of("hf://o/Repo-GGUF:Q4_K_M").as_deref(), Some("Repo-GGUF-Q4_K_M"));
+        assert_eq!(of("file:///--.gguf"), None);
     }
 
     #[test]

@@ -24,17 +24,9 @@ pub(crate) fn source(typed: &str) -> Result<ModelUrl, Error> {
     typed.parse().map_err(invalid)
 }
 
-/// The name of a model from this source, where nobody gives it one: its file's, as far as it may stand in a name.
+/// The name of a model from this source, where nobody gives it one.
 pub(crate) fn default_name(source: &ModelUrl) -> Result<ModelName, Error> {
-    let file = source.file_name();
-    let stem = file.strip_suffix(".gguf").unwrap_or(&file);
-    let safe: String = stem
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' })
-        .skip_while(|c| !c.is_ascii_alphanumeric())
-        .take(63)
-        .collect();
-    safe.parse()
+    ModelName::of_source(source)
         .map_err(|_| Error::usage(format!("no name can be made from {source}: serve it with `clowder deploy --name`")))
 }
 

@@ -188,15 +188,8 @@ pub(super) fn name(param: &'static str, given: Option<&str>, source: &ModelUrl) 
     if let Some(given) = given {
         return given.parse().map_err(|error| refused(param, &error));
     }
-    let file = source.file_name();
-    let stem = file.strip_suffix(".gguf").unwrap_or(&file);
-    let spelled: String = stem
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' })
-        .skip_while(|c| !c.is_ascii_alphanumeric())
-        .take(63)
-        .collect();
-    spelled.parse().map_err(|_| ApiError::missing(param, format!("`{param}` is missing, and {source} makes no name.")))
+    let made = ModelName::of_source(source);
+    made.map_err(|_| ApiError::missing(param, format!("`{param}` is missing, and {source} makes no name.")))
 }
 
 pub(super) fn credentials(param: &'static str, value: String, kind: CredentialsKind) -> Result<Credentials, ApiError> {
