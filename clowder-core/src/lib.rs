@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod backend;
+mod chain;
 pub mod desired;
 pub mod engine;
 pub mod gguf;
@@ -22,6 +23,7 @@ pub mod url;
 pub mod worker;
 
 pub use backend::{Backend, BackendError};
+pub use chain::chain;
 pub use desired::DesiredStore;
 pub use engine::Engine;
 pub use infra::Infra;

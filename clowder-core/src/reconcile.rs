@@ -5,6 +5,7 @@
 //! woke it, so a lost event, a crash and a restart are the same case.
 
 use crate::backend::Backend;
+use crate::chain;
 use crate::desired::{DesiredModels, DesiredStore};
 use crate::inspect::{InspectError, ModelFacts, inspect};
 use crate::memory::MemoryNeed;
@@ -13,11 +14,12 @@ use crate::node::Inventory;
 use crate::placement::{Placement, Wanted};
 use crate::plan::Plan;
 use crate::secret::Credentials;
-use crate::source::ModelSource;
+use crate::source::{ModelSource, SourceError};
 use crate::status::ModelStatuses;
 use crate::worker::WorkerId;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -103,7 +105,7 @@ impl Reconciler {
                     Some(next) => inventory = Some(next),
                     None => return,
                 },
-                Some(done) = memory.inspecting.join_next() => memory.inspected(done, self.backoff),
+                Some(Ok(done)) = memory.inspecting.join_next() => memory.inspected(done, self.backoff),
                 () = sleep_until(retry_at) => {}
             }
             if let (Some(desired), Some(inventory)) = (&desired, &inventory) {
@@ -139,7 +141,12 @@ impl Reconciler {
         memory.in_flight.push(key.clone());
         let (source, spec) = (Arc::clone(&self.source), Arc::clone(spec));
         memory.inspecting.spawn(async move {
-            let facts = inspect(source.as_ref(), &spec.source, spec.credentials.as_ref()).await;
+            let inspecting = inspect(source.as_ref(), &spec.source, spec.credentials.as_ref());
+            // A source is somebody else's code: its panic is this model's failure, tried again like any other.
+            let facts = AssertUnwindSafe(inspecting).catch_unwind().await.unwrap_or_else(|_| {
+                let what = spec.source.to_string();
+                Err(SourceError::Unreachable { what, source: "its source panicked".into() }.into())
+            });
             (key, facts)
         });
     }
@@ -189,16 +196,7 @@ impl Memory {
         self.inspections.next(looked_at).into_iter().chain(self.actions.next(looked_at)).min()
     }
 
-    fn inspected(
-        &mut self,
-        done: Result<(SourceKey, Result<ModelFacts, InspectError>), tokio::task::JoinError>,
-        backoff: Backoff,
-    ) {
-        let Ok((key, outcome)) = done else {
-            // The task's panic was reported by its hook; its model is inspected again.
-            self.in_flight.clear();
-            return;
-        };
+    fn inspected(&mut self, (key, outcome): (SourceKey, Result<ModelFacts, InspectError>), backoff: Backoff) {
         self.in_flight.retain(|in_flight| *in_flight != key);
         match outcome {
             Ok(facts) => {
@@ -231,12 +229,6 @@ async fn sleep_until(instant: Option<Instant>) {
         Some(instant) => tokio::time::sleep_until(instant).await,
         None => std::future::pending().await,
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Turns one round's findings into a status for each model.
 
-use super::{Memory, chain, source_key};
+use super::{Memory, source_key};
+use crate::chain;
 use crate::desired::{DesiredModel, DesiredModels};
 use crate::node::Inventory;
 use crate::plan::Plan;
@@ -8,8 +9,9 @@ use crate::status::{ModelPhase, ModelStatus, ModelStatuses};
 use crate::worker::{Worker, WorkerState};
 use std::sync::Arc;
 
-/// Crashes in a row after which a model that does not serve counts as failed.
-const CRASHES: u32 = 3;
+/// A worker that waits so long after its last exit, in milliseconds, has crashed many times in a row: a model that has
+/// none that serves counts as failed.
+const LONG_WAIT: u64 = 5_000;
 
 pub(super) fn statuses(desired: &DesiredModels, inventory: &Inventory, plan: &Plan, memory: &Memory) -> ModelStatuses {
     desired.iter().map(|(name, model)| (name.clone(), Arc::new(status(model, inventory, plan, memory)))).collect()
@@ -50,8 +52,10 @@ fn phase(model: &DesiredModel, workers: &[Arc<Worker>], refused_for_good: bool) 
     let any = |test: fn(&WorkerState) -> bool| {
         workers.iter().any(|worker| worker.revision == revision && test(&worker.state))
     };
-    let crashing =
-        workers.iter().any(|worker| matches!(worker.state, WorkerState::Backoff { .. }) && worker.restarts >= CRASHES);
+    let crashing = workers.iter().any(|worker| match (&worker.state, &worker.last_exit) {
+        (WorkerState::Backoff { retry_at_ms, .. }, Some(exit)) => retry_at_ms.saturating_sub(exit.at_ms) >= LONG_WAIT,
+        _ => false,
+    });
     if model.spec.replicas == 0 {
         ModelPhase::Idle
     } else if old.is_empty() && current.len() >= model.spec.replicas as usize {

@@ -106,10 +106,10 @@ async fn what_failed_is_tried_again() {
             &self,
             url: &ModelUrl,
             credentials: Option<&Credentials>,
-        ) -> Result<crate::source::Manifest, crate::source::SourceError> {
+        ) -> Result<crate::source::Manifest, SourceError> {
             if self.0.swap(false, std::sync::atomic::Ordering::SeqCst) {
                 let what = url.to_string();
-                return Err(crate::source::SourceError::Unreachable { what, source: "refused".into() });
+                return Err(SourceError::Unreachable { what, source: "refused".into() });
             }
             self.1.resolve(url, credentials).await
         }
@@ -119,8 +119,7 @@ async fn what_failed_is_tried_again() {
             file: &crate::source::SourceFile,
             range: std::ops::Range<u64>,
             credentials: Option<&Credentials>,
-        ) -> Result<crate::BoxStream<Result<bytes::Bytes, crate::source::SourceError>>, crate::source::SourceError>
-        {
+        ) -> Result<crate::BoxStream<Result<bytes::Bytes, SourceError>>, SourceError> {
             self.1.read(file, range, credentials).await
         }
     }
@@ -160,9 +159,9 @@ async fn credentials_are_judged_each_for_themselves() {
             &self,
             url: &ModelUrl,
             credentials: Option<&Credentials>,
-        ) -> Result<crate::source::Manifest, crate::source::SourceError> {
+        ) -> Result<crate::source::Manifest, SourceError> {
             if credentials.is_none() {
-                return Err(crate::source::SourceError::Denied { what: url.to_string(), hint: "no token".to_owned() });
+                return Err(SourceError::Denied { what: url.to_string(), hint: "no token".to_owned() });
             }
             self.0.resolve(url, credentials).await
         }
@@ -172,8 +171,7 @@ async fn credentials_are_judged_each_for_themselves() {
             file: &crate::source::SourceFile,
             range: std::ops::Range<u64>,
             credentials: Option<&Credentials>,
-        ) -> Result<crate::BoxStream<Result<bytes::Bytes, crate::source::SourceError>>, crate::source::SourceError>
-        {
+        ) -> Result<crate::BoxStream<Result<bytes::Bytes, SourceError>>, SourceError> {
             self.0.read(file, range, credentials).await
         }
     }
@@ -203,4 +201,27 @@ async fn credentials_are_judged_each_for_themselves() {
     let before = Instant::now();
     cluster.until("a", "ready with the token", |status| status.phase == ModelPhase::Ready).await;
     assert_eq!(before.elapsed(), std::time::Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn crashes_in_a_row_are_a_failure_and_old_ones_are_not() {
+    let mut cluster = Cluster::start(one_node());
+    cluster.want("m", "builtin:m", 1).await;
+    let status = cluster.until("m", "ready", |status| status.phase == ModelPhase::Ready).await;
+    let crash = |wait: u64| {
+        cluster.backend.change(&status.workers[0].id, |worker| {
+            worker.restarts = 9;
+            worker.state = WorkerState::Backoff { reason: "killed".into(), retry_at_ms: 1_000 + wait };
+            worker.last_exit = Some(crate::worker::LastExit { reason: "killed".into(), at_ms: 1_000 });
+        });
+    };
+    crash(200);
+    let statuses = cluster.statuses.clone();
+    let until = async |what: &str, phase: ModelPhase| {
+        let stream = crate::testing::updates(statuses.clone());
+        eventually(stream, what, |statuses| statuses.values().all(|status| status.phase == phase)).await;
+    };
+    until("starting again", ModelPhase::Starting).await;
+    crash(8_000);
+    until("failed", ModelPhase::Failed).await;
 }
