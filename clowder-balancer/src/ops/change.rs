@@ -88,6 +88,8 @@ impl PatchModel {
                 let message = "`credentials_type` is given without `credentials`: send both.";
                 return Err(ApiError::invalid("credentials_type", message));
             }
+            // What opens one source is not told to another.
+            None if spec.source != current.source => spec.credentials = None,
             None => {}
         }
         if let Some(replicas) = self.replicas {
@@ -306,6 +308,17 @@ mod tests {
         assert_eq!(after.credentials, before.credentials);
         let cleared = patch(r#"{"engine":{"slots":null},"credentials":null}"#, &after).unwrap();
         assert_eq!((cleared.engine.slots, cleared.credentials), (None, None));
+    }
+
+    #[test]
+    fn credentials_stay_with_their_source() {
+        let before = ModelSpec { credentials: Some(Credentials::bearer("t")), ..spec() };
+        let same = patch(r#"{"source":"file:///m.gguf"}"#, &before).unwrap();
+        assert_eq!(same.credentials, before.credentials);
+        let moved = patch(r#"{"source":"https://other.example/m.gguf"}"#, &before).unwrap();
+        assert_eq!(moved.credentials, None);
+        let both = patch(r#"{"source":"https://other.example/m.gguf","credentials":"u"}"#, &before).unwrap();
+        assert_eq!(both.credentials, Some(Credentials::bearer("u")));
     }
 
     #[test]
