@@ -65,6 +65,8 @@ pub struct Timeouts {
     pub body_read: Duration,
     /// Reading a request's headers.
     pub header_read: Duration,
+    /// How long a client may take none of its answer's bytes: one that does not read holds a worker's slot.
+    pub client_stall: Duration,
     /// How long a worker that failed is left alone at first; doubles with each failure in a row, up to 32 times this.
     pub backoff: Duration,
     /// How long requests in flight may go on after the gateway was told to stop.
@@ -79,6 +81,7 @@ impl Default for Timeouts {
             idle: Duration::from_secs(600),
             body_read: Duration::from_secs(30),
             header_read: Duration::from_secs(15),
+            client_stall: Duration::from_secs(60),
             backoff: Duration::from_millis(100),
             drain: Duration::from_secs(30),
         }

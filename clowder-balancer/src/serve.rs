@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
 
 /// How long to wait when the system has no more file descriptors or memory for connections.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -46,8 +47,11 @@ pub(crate) async fn serve(
             Ok((stream, _)) => {
                 // Tokens are small and each is a write of its own.
                 let _ = stream.set_nodelay(true);
+                // A client that does not read would hold its answer, and so a worker's slot, without end.
+                let mut stream = TimeoutStream::new(stream);
+                stream.set_write_timeout(Some(shared.config.timeouts.client_stall));
                 let service = TowerToHyperService::new(router.clone());
-                let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+                let connection = graceful.watch(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
                 connections.spawn(async move {
                     if let Err(error) = connection.await {
                         tracing::debug!(%error, "a connection ended early");

@@ -8,6 +8,7 @@ use clowder_balancer::PolicyKind;
 use futures::StreamExt;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 use support::{FakeWorker, House, Step, chat_answer, json, sse};
 use tokio::sync::Notify;
 
@@ -92,10 +93,23 @@ async fn a_worker_that_refuses_or_breaks_off_costs_the_client_nothing() {
 }
 
 #[tokio::test]
+async fn a_workers_own_429_passes() {
+    let body = r#"{"error":{"message":"busy"}}"#;
+    let steps = vec![Step::Head(429, "application/json", "retry-after: 7\r\n"), Step::Chunk(body.into())];
+    let worker = FakeWorker::answering(steps).await;
+    let house = House::new().await;
+    house.serving("kitten", &worker).await;
+    let response = house.chat("kitten", false).send().await.unwrap();
+    assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (429, &"7".parse().unwrap()));
+    assert_eq!(response.text().await.unwrap(), body);
+    assert_eq!(worker.seen().len(), 1, "when to come again is the client's affair");
+}
+
+#[tokio::test]
 async fn a_request_waits_for_its_killed_worker_to_come_back() {
     let dying = FakeWorker::answering(vec![Step::Reset]).await;
     let reborn = FakeWorker::answering(chat_answer("back")).await;
-    let house = House::with(|config| config.timeouts.backoff = std::time::Duration::from_secs(3600)).await;
+    let house = House::with(|config| config.timeouts.backoff = Duration::from_secs(3600)).await;
     house.serving("kitten", &dying).await;
     let answer = tokio::spawn(house.chat("kitten", false).send());
     dying.requests(1).await;
@@ -157,6 +171,20 @@ async fn a_client_that_leaves_frees_all_it_held_and_ends_the_generation() {
     assert!(models.iter().all(|model| model["workers"][0]["in_flight"] == 0), "{models:?}");
     let metrics = house.get("/metrics").send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains(r#"requests_total{model="streaming",outcome="disconnected"} 1"#), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_given_up() {
+    let event = format!("data: {}\n\n", "x".repeat(64 << 10));
+    let worker = FakeWorker::answering([sse(&["1"]), vec![Step::Flood(event)]].concat()).await;
+    let house = House::with(|config| config.timeouts.client_stall = Duration::from_millis(50)).await;
+    house.serving("kitten", &worker).await;
+    let unread = house.chat("kitten", true).send().await.unwrap();
+    worker.left(1).await;
+    assert_eq!(house.status().await["in_flight"], 0);
+    let models = house.until(|_| true).await;
+    assert_eq!(models[0]["workers"][0]["in_flight"], 0);
+    unread.bytes().await.expect_err("the connection is cut off");
 }
 
 #[tokio::test]

@@ -16,6 +16,8 @@ pub(crate) enum Step {
     Chunk(String),
     /// Waits to be let on; a client that leaves meanwhile is noted.
     Gate(Arc<Notify>),
+    /// The same chunk again and again, until the client has left.
+    Flood(String),
     /// The process dies.
     Reset,
 }
@@ -98,7 +100,7 @@ impl FakeWorker {
         timeout(PATIENCE, requests.wait_for(|count| *count >= wanted)).await.expect("requests").unwrap();
     }
 
-    /// Waits until so many clients left at a gate.
+    /// Waits until so many clients left at a gate or in a flood.
     pub(crate) async fn left(&self, wanted: usize) {
         let mut left = self.left.clone();
         timeout(PATIENCE, left.wait_for(|count| *count >= wanted)).await.expect("clients that leave").unwrap();
@@ -146,6 +148,12 @@ async fn serve(
                         return;
                     }
                 }
+            }
+            Step::Flood(text) => {
+                let chunk = format!("{:x}\r\n{text}\r\n", text.len());
+                while stream.write_all(chunk.as_bytes()).await.is_ok() {}
+                leaving.send_modify(|left| *left += 1);
+                return;
             }
             Step::Reset => return,
         }
