@@ -1,9 +1,9 @@
 //! `clowder-runtime`: one model behind an OpenAI-compatible server.
 
 use clap::Parser;
+use clowder_core::chain;
 use clowder_runtime::args::WorkerArgs;
 use clowder_runtime::worker;
-use std::error::Error;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -33,20 +33,8 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: WorkerArgs) -> Result<(), (String, u8)> {
-    let options = args.options().map_err(|error| (in_full(&error), 2))?;
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| (in_full(&error), 1))?;
+    let options = args.options().map_err(|error| (chain(&error), 2))?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| (chain(&error), 1))?;
     let outcome = runtime.block_on(Box::pin(worker::run(options)));
-    outcome.map_err(|error| (in_full(&error), error.exit_code()))
-}
-
-/// An error and what caused it.
-fn in_full(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    outcome.map_err(|error| (chain(&error), error.exit_code()))
 }

@@ -1,7 +1,7 @@
 //! The storage manager of a node: a cache of models and its REST API.
 
 use clap::Parser;
-use clowder_core::{NodeName, Secret};
+use clowder_core::{NodeName, Secret, chain};
 use clowder_storage::api::server::{Address, Listener};
 use clowder_storage::sources::{HubConfig, WebConfig};
 use clowder_storage::{Cache, CacheConfig, Sources, api};
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("clowder-storage: {}", with_causes(error.as_ref()));
+            eprintln!("clowder-storage: {}", chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -109,16 +109,6 @@ fn size(text: &str) -> Result<u64, String> {
     };
     let number: u64 = digits.parse().map_err(|_| "write a number of bytes, or one with K, M, G or T".to_owned())?;
     number.checked_mul(1 << shift).ok_or_else(|| "that is more than any disk has".to_owned())
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        message = format!("{message}: {error}");
-        cause = error.source();
-    }
-    message
 }
 
 #[cfg(test)]

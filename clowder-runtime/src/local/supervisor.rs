@@ -10,10 +10,9 @@ use crate::announce::{Announcement, EXIT_UNLOADABLE};
 use clowder_core::plan::StartWorker;
 use clowder_core::store::{FetchProgress, FetchRequest, StoredModel};
 use clowder_core::worker::LastExit;
-use clowder_core::{ModelStore, Worker, WorkerId, WorkerState};
+use clowder_core::{ModelStore, Worker, WorkerId, WorkerState, chain};
 use futures::FutureExt;
 use std::convert::Infallible;
-use std::error::Error;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitStatus;
@@ -136,8 +135,8 @@ impl Supervisor {
                 self.fleet.board.observe_cache(store.as_ref()).await;
                 Ok(model)
             }
-            Err(error) if error.is_transient() => Err(Ended::Failed(with_causes(&error).into())),
-            Err(error) => Err(Ended::FailedForGood(with_causes(&error).into())),
+            Err(error) if error.is_transient() => Err(Ended::Failed(chain(&error).into())),
+            Err(error) => Err(Ended::FailedForGood(chain(&error).into())),
         }
     }
 
@@ -292,20 +291,6 @@ async fn next_progress(progress: &mut watch::Receiver<FetchProgress>, at: Instan
     sleep_until(at).await;
     progress.changed().await.ok()?;
     Some(*progress.borrow_and_update())
-}
-
-/// An error with all that caused it, in one line.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.ends_with(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn epoch_ms(time: SystemTime) -> u64 {

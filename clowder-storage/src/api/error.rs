@@ -8,7 +8,6 @@ use clowder_core::source::SourceError;
 use clowder_core::store::StoreError;
 use clowder_core::url::InvalidModelUrl;
 use serde_json::json;
-use std::error::Error;
 
 /// Why a call has no other answer.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +62,7 @@ fn of_store(error: &StoreError) -> (StatusCode, &'static str) {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code) = self.status();
-        let message = with_causes(&self);
+        let message = clowder_core::chain(&self);
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(message, "a call failed");
         }
@@ -73,20 +72,6 @@ impl IntoResponse for ApiError {
             _ => (status, body).into_response(),
         }
     }
-}
-
-/// An error and what led to it, on one line.
-fn with_causes(error: &dyn Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !message.ends_with(&text) {
-            message = format!("{message}: {text}");
-        }
-        cause = error.source();
-    }
-    message
 }
 
 pub(super) async fn no_such_call(method: Method, uri: Uri) -> ApiError {
