@@ -40,9 +40,9 @@ pub struct ServerOptions {
 }
 
 impl ServerOptions {
-    /// Bodies of at most 16 MiB, and no key.
+    /// Bodies of at most 32 MiB as at the gateway, and no key.
     pub fn new(alias: ModelName) -> Self {
-        Self { alias, api_key: None, body_limit: 16 << 20 }
+        Self { alias, api_key: None, body_limit: 32 << 20 }
     }
 }
 
