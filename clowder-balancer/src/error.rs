@@ -2,8 +2,8 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use clowder_core::BackendError;
 use clowder_core::desired::DesiredError;
+use clowder_core::{BackendError, chain};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -100,21 +100,6 @@ impl ApiError {
         let fields = Fields { message: &self.message, kind: self.kind, param: self.param.as_deref(), code: self.code };
         serde_json::to_string(&Envelope { error: fields }).unwrap_or_default()
     }
-}
-
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
 }
 
 const CONTROL_PLANE_RETRY: Duration = Duration::from_secs(5);

@@ -1,14 +1,13 @@
 //! What is there and how it fares: workers, nodes, the gateway itself, and changes as they come.
 
 use super::views::{Listed, ModelView, NodeView, WorkerView};
-use crate::error::chain;
 use crate::gateway::Shared;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
-use clowder_core::Node;
 use clowder_core::store::CachedModel;
+use clowder_core::{Node, chain};
 use futures::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
 use std::convert::Infallible;

@@ -1,6 +1,6 @@
 //! `/api/v1/workers/{name}/logs`: what a worker's processes wrote.
 
-use crate::error::{ApiError, chain};
+use crate::error::ApiError;
 use crate::gateway::Shared;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
@@ -8,8 +8,8 @@ use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use clowder_core::WorkerId;
 use clowder_core::backend::LogOptions;
+use clowder_core::{WorkerId, chain};
 use futures::StreamExt;
 use serde::Deserialize;
 use std::convert::Infallible;

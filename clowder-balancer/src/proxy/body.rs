@@ -3,12 +3,12 @@
 
 use super::events::WholeEvents;
 use crate::admission::Permit;
-use crate::error::{ApiError, chain};
+use crate::error::ApiError;
 use crate::metrics::{Outcome, Record};
 use crate::routing::Lease;
 use axum::http::StatusCode;
 use bytes::Bytes;
-use clowder_core::BoxStream;
+use clowder_core::{BoxStream, chain};
 use futures::Stream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

@@ -9,7 +9,7 @@ pub(crate) use attempt::client;
 
 use crate::admission::{Permit, Place};
 use crate::config::{Limits, Timeouts};
-use crate::error::{ApiError, chain};
+use crate::error::ApiError;
 use crate::metrics::{Metrics, Outcome, Record};
 use crate::request::ValidRequest;
 use crate::routing::{Lease, Router};
@@ -18,6 +18,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use body::{AnswerBody, Held};
+use clowder_core::chain;
 use std::sync::Arc;
 use tokio::time::Instant;
 
