@@ -143,12 +143,6 @@ impl Error {
     }
 }
 
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
-}
-
 /// The causes of an error, those left out that only repeat what was said.
 fn causes(error: &Error) -> Vec<String> {
     let mut said = error.to_string();

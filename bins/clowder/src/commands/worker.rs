@@ -2,6 +2,7 @@
 
 use crate::context::start_log;
 use crate::exit::Error;
+use clowder_core::chain;
 use clowder_runtime::args::WorkerArgs;
 use clowder_runtime::worker::{self, WorkerError};
 use std::process::ExitCode;
@@ -21,6 +22,6 @@ pub(crate) fn run(args: WorkerArgs, log: Option<&str>) -> Result<ExitCode, Error
 }
 
 fn failed(error: &WorkerError) -> ExitCode {
-    tracing::error!(error = %crate::exit::chain(error), "the worker has ended");
+    tracing::error!(error = %chain(error), "the worker has ended");
     ExitCode::from(error.exit_code())
 }
