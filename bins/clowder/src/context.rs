@@ -5,6 +5,7 @@ use crate::client::{Client, Tokens};
 use crate::exit::Error;
 use crate::home::{Home, read_secret};
 use crate::output::Output;
+use crate::serve::HomeLock;
 use clowder_core::Secret;
 use std::io;
 use std::path::PathBuf;
@@ -44,11 +45,15 @@ impl Context {
 
     /// A client of the server named, or else of the one that runs on the home folder, or else of the default address.
     pub(crate) fn client(&self) -> Result<Client, Error> {
-        let found = self.server.clone().or_else(|| self.home.server());
-        let server = found.unwrap_or_else(|| DEFAULT_SERVER.to_owned());
-        let base = parse_server(&server)?;
+        let base = parse_server(&self.server())?;
         let tokens = Tokens { admin: self.admin_token(&base)?, api: api_key() };
         Client::new(base, tokens)
+    }
+
+    fn server(&self) -> String {
+        // A killed server leaves its address behind, and who listens there now shall not get the token.
+        let running = || self.home.server().filter(|_| HomeLock::is_held(&self.home));
+        self.server.clone().or_else(running).unwrap_or_else(|| DEFAULT_SERVER.to_owned())
     }
 
     fn admin_token(&self, base: &Url) -> Result<Option<Secret>, Error> {
@@ -106,6 +111,7 @@ pub(crate) fn start_log(filter: &str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn servers() {
@@ -117,17 +123,33 @@ mod tests {
         }
     }
 
+    fn context(home: &Path, server: Option<&str>) -> Context {
+        Context {
+            home: Home::new(Some(home.to_owned())).unwrap(),
+            output: Output::new(false),
+            server: server.map(str::to_owned),
+            token_file: None,
+        }
+    }
+
+    #[test]
+    fn an_address_counts_while_its_server_lives() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = context(folder.path(), None);
+        std::fs::write(context.home.address(), "http://127.0.0.1:1\n").unwrap();
+        assert_eq!(context.server(), DEFAULT_SERVER, "no server ever ran");
+        let lock = HomeLock::take(&context.home).unwrap();
+        assert_eq!(context.server(), "http://127.0.0.1:1");
+        drop(lock);
+        assert_eq!(context.server(), DEFAULT_SERVER, "the server was killed");
+    }
+
     #[test]
     fn the_home_token_stays_at_home() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("admin.token"), "t\n").unwrap();
-        let context = |server: Option<&str>| Context {
-            home: Home::new(Some(folder.path().to_owned())).unwrap(),
-            output: Output::new(false),
-            server: server.map(str::to_owned),
-            token_file: None,
-        };
-        let token = |server: &str| context(Some(server)).admin_token(&parse_server(server).unwrap()).unwrap();
+        let token =
+            |server: &str| context(folder.path(), Some(server)).admin_token(&parse_server(server).unwrap()).unwrap();
         assert!(token("http://127.0.0.1:1").is_some());
         assert!(token("http://gateway.example.com").is_none());
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// |---|---|
 /// | `config.toml` | options, by command |
 /// | `admin.token` | the token of the operational API, readable by its owner alone |
-/// | `address` | where the running server listens |
+/// | `address` | where the running server listens, or the last one did that was killed |
 /// | `lock` | held by the running server; holds its process id |
 /// | `models.json` | the models that shall be served |
 /// | `cache/` | the bytes of models |

@@ -36,6 +36,12 @@ impl HomeLock {
         write(&mut file).map_err(unusable)?;
         Ok(Self(file))
     }
+
+    /// Whether a living server has the lock.
+    pub(crate) fn is_held(home: &Home) -> bool {
+        let probe = File::open(home.lock()).map(|file| file.try_lock_shared());
+        matches!(probe, Ok(Err(TryLockError::WouldBlock)))
+    }
 }
 
 #[cfg(test)]
@@ -49,7 +55,9 @@ mod tests {
         let first = HomeLock::take(&home).unwrap();
         let refused = HomeLock::take(&home).unwrap_err();
         assert!(matches!(refused, ServeError::AlreadyRunning { pid: Some(pid), .. } if pid == std::process::id()));
+        assert!(HomeLock::is_held(&home));
         drop(first);
+        assert!(!HomeLock::is_held(&home));
         assert!(HomeLock::take(&home).is_ok());
     }
 }

@@ -10,6 +10,7 @@ mod storage;
 
 pub(crate) use ephemeral::Ephemeral;
 pub(crate) use error::ServeError;
+pub(crate) use lock::HomeLock;
 pub(crate) use server::{Options, Server};
 pub(crate) use signals::Termination;
 pub(crate) use storage::open_cache_alone;

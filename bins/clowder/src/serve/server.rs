@@ -74,6 +74,8 @@ impl Server {
     pub(crate) async fn start(home: &Home, options: Options) -> Result<Self, crate::exit::Error> {
         home.create()?;
         let lock = HomeLock::take(home)?;
+        // Of a server that was killed: the lock would now vouch for it.
+        std::fs::remove_file(home.address()).ok();
         let token = AdminToken::load_or_create(home.admin_token()).map_err(ServeError::part("the admin token"))?;
         let auth = Auth {
             admin_token: Some(token.secret().clone()),
