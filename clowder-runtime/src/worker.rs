@@ -1,9 +1,9 @@
 //! One worker, from the model's file to the end of the process.
 
 use crate::announce::{Announcement, EXIT_UNLOADABLE};
-use crate::engine::{EngineOptions, LlamaEngine};
+use crate::engine::{EngineOptions, LlamaEngine, LoadError};
 use crate::server::{Server, ServerOptions};
-use clowder_core::engine::{Engine, EngineError};
+use clowder_core::engine::Engine;
 use clowder_core::{ModelName, Secret};
 use std::future::Future;
 use std::io::{self, Write};
@@ -87,7 +87,7 @@ pub enum WorkerError {
     },
     /// Its model does not load.
     #[error(transparent)]
-    Unloadable(EngineError),
+    Load(LoadError),
     /// The process cannot receive signals, or make threads.
     #[error("the worker cannot be set up")]
     Setup(#[source] io::Error),
@@ -103,7 +103,7 @@ impl WorkerError {
     /// The exit code that says this to a supervisor.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Unloadable(_) => EXIT_UNLOADABLE,
+            Self::Load(LoadError::Unloadable { .. }) => EXIT_UNLOADABLE,
             _ => 1,
         }
     }
@@ -134,10 +134,10 @@ pub async fn run(options: WorkerOptions) -> Result<(), WorkerError> {
     let engine = match loaded {
         Ok(engine) => Arc::new(engine),
         Err(error) => {
-            if options.supervised {
+            if options.supervised && matches!(error, LoadError::Unloadable { .. }) {
                 announce(&Announcement::Unloadable { reason: error.to_string() });
             }
-            return Err(WorkerError::Unloadable(error));
+            return Err(WorkerError::Load(error));
         }
     };
     server.ready(Arc::clone(&engine) as Arc<dyn Engine>, engine.adds_bos());
@@ -175,7 +175,7 @@ pub async fn run(options: WorkerOptions) -> Result<(), WorkerError> {
 fn load(
     path: PathBuf,
     options: EngineOptions,
-) -> impl Future<Output = Result<Result<LlamaEngine, EngineError>, WorkerError>> {
+) -> impl Future<Output = Result<Result<LlamaEngine, LoadError>, WorkerError>> {
     let (sender, receiver) = oneshot::channel();
     let work = move || {
         // Nobody waits for a model any more once the worker is told to end.
@@ -277,6 +277,7 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[tokio::test]
     async fn an_open_door_is_refused() {
@@ -289,11 +290,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_model_is_unloadable() {
-        let mut options = WorkerOptions::new("/nonexistent/m.gguf".into(), "m".parse().unwrap());
-        options.port = 0;
-        let error = run(options).await.unwrap_err();
-        assert_eq!(error.exit_code(), EXIT_UNLOADABLE);
+    async fn only_a_file_that_is_no_model_is_unloadable() {
+        let of = |path: &Path| {
+            let mut options = WorkerOptions::new(path.to_owned(), "m".parse().unwrap());
+            options.port = 0;
+            run(options)
+        };
+        let error = of(Path::new("/nonexistent/m.gguf")).await.unwrap_err();
+        assert_eq!(error.exit_code(), 1);
         assert!(error.to_string().contains("/nonexistent/m.gguf cannot be read"), "{error}");
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"<html>not found</html>").unwrap();
+        assert_eq!(of(file.path()).await.unwrap_err().exit_code(), EXIT_UNLOADABLE);
     }
 }

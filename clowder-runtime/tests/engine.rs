@@ -5,7 +5,7 @@
 mod common;
 
 use clowder_core::engine::{Engine, EngineError, FinishReason, GenerateEvent, GenerateRequest, Sampling, Usage};
-use clowder_runtime::engine::{EngineOptions, LlamaEngine};
+use clowder_runtime::engine::{EngineOptions, LlamaEngine, LoadError};
 use common::{engine, kitten};
 use futures::{StreamExt, future};
 use std::io::Write;
@@ -133,7 +133,7 @@ fn files_that_are_no_model_of_ours_are_refused_with_the_reason() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
         match LlamaEngine::load(file.path(), &EngineOptions::default()) {
-            Err(error @ EngineError::Unloadable { .. }) => error.to_string(),
+            Err(error @ LoadError::Unloadable { .. }) => error.to_string(),
             Err(other) => panic!("{other}"),
             Ok(_) => panic!("it loaded"),
         }

@@ -1,6 +1,6 @@
-//! What is checked before llama.cpp sees a file.
+//! Why a model is not loaded, and what is checked before llama.cpp sees its file.
 
-use clowder_core::engine::EngineError;
+use crate::llama;
 use clowder_core::gguf::{GgufError, GgufFacts, Header};
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,13 +9,46 @@ use std::path::Path;
 /// The first read of a header; most fit, the others double it.
 const FIRST_READ: u64 = 1 << 20;
 
+/// Why a model was not loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Its file or the settings forbid it, now and later.
+    #[error("the model cannot be loaded: {reason}")]
+    Unloadable {
+        /// Why and what to do, for a person.
+        reason: String,
+    },
+    /// Memory or the file was not to be had; another attempt may succeed.
+    #[error("the model cannot be loaded now: {reason}")]
+    Failed {
+        /// Why, for a person.
+        reason: String,
+    },
+}
+
+impl LoadError {
+    /// What llama.cpp said of a file.
+    pub(super) fn of(path: &Path, error: llama::LoadError) -> Self {
+        let shown = path.display();
+        match error {
+            llama::LoadError::Refused(reason) => {
+                let known = !reason.contains("unknown model architecture");
+                let advice = if known { "" } else { "; this version of llama.cpp does not know it" };
+                unloadable(format!("{shown}: {reason}{advice}"))
+            }
+            llama::LoadError::Failed(reason) => failed(format!("{shown}: {reason}")),
+        }
+    }
+}
+
 /// Reads a model's header and holds the file against it.
 ///
 /// # Errors
-/// [`EngineError::Unloadable`] with what is wrong.
-pub(crate) fn check(path: &Path) -> Result<GgufFacts, EngineError> {
+/// [`LoadError::Unloadable`] with what is wrong with the file; [`LoadError::Failed`] where it cannot be read.
+pub(crate) fn check(path: &Path) -> Result<GgufFacts, LoadError> {
     let shown = path.display();
-    let io_failed = |error: io::Error| unloadable(format!("{shown} cannot be read: {error}"));
+    let io_failed = |error: io::Error| failed(format!("{shown} cannot be read: {error}"));
     let mut file = File::open(path).map_err(io_failed)?;
     let metadata = file.metadata().map_err(io_failed)?;
     if !metadata.is_file() {
@@ -41,9 +74,14 @@ pub(crate) fn check(path: &Path) -> Result<GgufFacts, EngineError> {
     }
 }
 
-/// An error with its reason.
-pub(crate) fn unloadable(reason: String) -> EngineError {
-    EngineError::Unloadable { reason }
+/// What no other attempt changes.
+pub(super) fn unloadable(reason: String) -> LoadError {
+    LoadError::Unloadable { reason }
+}
+
+/// What another attempt may change.
+pub(super) fn failed(reason: String) -> LoadError {
+    LoadError::Failed { reason }
 }
 
 #[cfg(test)]
@@ -75,8 +113,13 @@ mod tests {
     #[test]
     fn what_is_no_model_is_refused() {
         assert!(checked(b"<html>not found</html>").unwrap_err().contains("no GGUF"));
-        let error = check(Path::new("/nonexistent/model.gguf")).unwrap_err().to_string();
-        assert!(error.contains("/nonexistent/model.gguf cannot be read"), "{error}");
         assert!(check(&std::env::temp_dir()).unwrap_err().to_string().contains("no file"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_may_come_back() {
+        let error = check(Path::new("/nonexistent/model.gguf")).unwrap_err();
+        assert!(matches!(error, LoadError::Failed { .. }));
+        assert!(error.to_string().contains("/nonexistent/model.gguf cannot be read"), "{error}");
     }
 }

@@ -14,6 +14,8 @@ mod slot;
 pub(crate) mod stop;
 mod utf8;
 
+pub use load::LoadError;
+
 use crate::llama::{Batch, Context, ContextOptions, Model};
 use async_trait::async_trait;
 use clowder_core::BoxStream;
@@ -24,7 +26,7 @@ use counters::Counters;
 use evaluator::LlamaEvaluator;
 use futures::StreamExt;
 use inbox::{Inbox, Job};
-use load::unloadable;
+use load::{failed, unloadable};
 use scheduler::{Limits, Scheduler};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -68,16 +70,12 @@ impl LlamaEngine {
     /// Loads a GGUF file and evaluates one token with it. Blocks for as long as that takes.
     ///
     /// # Errors
-    /// [`EngineError::Unloadable`] with the reason, in words for the one who deployed the model.
-    pub fn load(path: &Path, options: &EngineOptions) -> Result<Self, EngineError> {
+    /// [`LoadError`] with the reason, in words for the one who deployed the model.
+    pub fn load(path: &Path, options: &EngineOptions) -> Result<Self, LoadError> {
         let facts = load::check(path)?;
         let settings = &options.settings;
         let shown = path.display();
-        let model = Model::load(path, settings.gpu_layers).map_err(|error| {
-            let known = !error.reason.contains("unknown model architecture");
-            let advice = if known { "" } else { "; this version of llama.cpp does not know it" };
-            unloadable(format!("{shown}: {error}{advice}"))
-        })?;
+        let model = Model::load(path, settings.gpu_layers).map_err(|error| LoadError::of(path, error))?;
         if !model.generates() {
             return Err(unloadable(format!("{shown}: {} models do not generate text", facts.architecture)));
         }
@@ -94,9 +92,9 @@ impl LlamaEngine {
             threads: settings.threads.unwrap_or_else(|| threads_for(model.weight_bytes())),
             kv_type: settings.kv_type,
         };
-        let mut evaluated = Context::new(Arc::clone(&model), context_options)
-            .map_err(|error| unloadable(format!("{shown}: {error}")))?;
-        evaluate_one(&model, &mut evaluated).map_err(|error| unloadable(format!("{shown}: {error}")))?;
+        let mut evaluated =
+            Context::new(Arc::clone(&model), context_options).map_err(|error| LoadError::of(path, error))?;
+        evaluate_one(&model, &mut evaluated).map_err(|error| failed(format!("{shown}: {error}")))?;
         let info = describe(path, &model, context, slots);
         tracing::info!(
             model = %info.name, context, slots, threads = context_options.threads, parameters = info.parameters,
@@ -136,7 +134,7 @@ impl LlamaEngine {
 fn spawn(
     mut scheduler: Scheduler<LlamaEvaluator>,
     inbox: Arc<Inbox>,
-) -> Result<(JoinHandle<()>, watch::Receiver<bool>), EngineError> {
+) -> Result<(JoinHandle<()>, watch::Receiver<bool>), LoadError> {
     let (alive, watched) = watch::channel(true);
     let body = move || {
         if catch_unwind(AssertUnwindSafe(|| scheduler.run())).is_err() {
@@ -149,7 +147,7 @@ fn spawn(
     let thread = std::thread::Builder::new()
         .name("engine".to_owned())
         .spawn(body)
-        .map_err(|error| unloadable(format!("the engine's thread cannot be started: {error}")))?;
+        .map_err(|error| failed(format!("the engine's thread cannot be started: {error}")))?;
     Ok((thread, watched))
 }
 

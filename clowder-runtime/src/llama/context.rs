@@ -8,6 +8,9 @@ use llama_cpp_sys_2 as sys;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+/// Words of llama.cpp for a type of KV cells that a model cannot have.
+const MISFITS: [&str; 3] = ["does not divide", "flash_attn", "Flash Attention"];
+
 /// Names a sequence; below [`ContextOptions::sequences`].
 pub(crate) type SeqId = u32;
 
@@ -56,7 +59,8 @@ impl Context {
         // SAFETY: a plain number.
         let most = u32::try_from(unsafe { sys::llama_max_parallel_sequences() }).unwrap_or(u32::MAX);
         if options.sequences > most {
-            return Err(LoadError { reason: format!("{} slots are more than llama.cpp's {most}", options.sequences) });
+            let reason = format!("{} slots are more than llama.cpp's {most}", options.sequences);
+            return Err(LoadError::Refused(reason));
         }
         let kv_type = match options.kv_type {
             KvType::F32 => sys::GGML_TYPE_F32,
@@ -86,16 +90,13 @@ impl Context {
         // defaults with numbers changed.
         let (context, logged) = log::with_error(|| unsafe { sys::llama_init_from_model(model.as_ptr(), params) });
         let Some(context) = NonNull::new(context) else {
-            let reason = logged.unwrap_or_else(|| "llama.cpp gives no reason".to_owned());
-            return Err(LoadError {
-                reason: format!("a KV cache of {} tokens cannot be allocated: {reason}", options.cells),
-            });
+            return Err(not_made(logged, options.cells));
         };
         // SAFETY: the context is alive; its memory lives as long as it does.
         let memory = unsafe { sys::llama_get_memory(context.as_ptr()) };
         let made = Self { context, memory, options, model };
         if memory.is_null() {
-            return Err(LoadError { reason: "the model has no KV cache and cannot generate".to_owned() });
+            return Err(LoadError::Refused("the model has no KV cache and cannot generate".to_owned()));
         }
         Ok(made)
     }
@@ -163,5 +164,36 @@ impl Drop for Context {
     fn drop(&mut self) {
         // SAFETY: made by llama.cpp, freed once; the model is still alive.
         unsafe { sys::llama_free(self.context.as_ptr()) };
+    }
+}
+
+/// What llama.cpp's first line of error says about a context that it did not make: most often that memory is short.
+fn not_made(logged: Option<String>, cells: u32) -> LoadError {
+    let reason = logged.unwrap_or_else(|| "llama.cpp gives no reason".to_owned());
+    match MISFITS.iter().any(|words| reason.contains(words)) {
+        true => LoadError::Refused(format!("the KV cache does not suit the model: {reason}")),
+        false => LoadError::Failed(format!("a KV cache of {cells} tokens cannot be allocated: {reason}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_of_cells_that_does_not_fit_is_refused_and_short_memory_is_not() {
+        let told = |line: &str| not_made(Some(line.to_owned()), 512);
+        for line in [
+            "llama_init_from_model: K cache type q8_0 with block size 32 does not divide n_embd_head_k=48",
+            "llama_init_from_model: quantized V cache requires flash_attn to be enabled",
+            "llama_init_from_model: failed to initialize the context: quantized V cache was requested, but this requires \
+             Flash Attention",
+        ] {
+            assert!(matches!(told(line), LoadError::Refused(_)), "{line}");
+        }
+        let short = told("ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 68719476736");
+        assert!(matches!(short, LoadError::Failed(_)));
+        assert!(short.to_string().starts_with("a KV cache of 512 tokens cannot be allocated: "));
+        assert!(matches!(not_made(None, 512), LoadError::Failed(_)));
     }
 }

@@ -12,7 +12,7 @@ mod sampler;
 
 pub(crate) use batch::Batch;
 pub(crate) use context::{Context, ContextOptions, DecodeError, SeqId};
-pub(crate) use model::Model;
+pub(crate) use model::{LoadError, Model};
 pub(crate) use sampler::{Candidates, Sampler};
 
 use std::sync::Once;

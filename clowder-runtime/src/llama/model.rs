@@ -7,13 +7,31 @@ use std::ffi::CString;
 use std::path::Path;
 use std::ptr::NonNull;
 
-/// Why llama.cpp did not load a file.
-#[derive(Debug, thiserror::Error)]
-#[error("{reason}")]
-pub(crate) struct LoadError {
-    /// llama.cpp's own words where it had any.
-    pub(crate) reason: String,
+/// Why llama.cpp did not load a file, in its own words where it had any.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LoadError {
+    /// The file's content or the settings forbid it.
+    #[error("{0}")]
+    Refused(String),
+    /// Memory or the file was not to be had; another attempt may get it.
+    #[error("{0}")]
+    Failed(String),
 }
+
+/// Words of llama.cpp, ggml and their accelerators for memory or a file that was not to be had. The API has no code that
+/// tells these apart from a file that is wrong.
+const FAILURES: [&str; 10] = [
+    "failed to allocate",
+    "unable to allocate",
+    "attempted to allocate",
+    "memory allocation",
+    "malloc failed",
+    "out of memory",
+    "bad_alloc",
+    "failed to open",
+    "mmap failed",
+    "read error",
+];
 
 /// A model in memory.
 pub(crate) struct Model {
@@ -33,21 +51,21 @@ impl Model {
     pub(crate) fn load(path: &Path, gpu_layers: Option<u32>) -> Result<Self, LoadError> {
         super::start();
         let c_path = CString::new(path.as_os_str().as_encoded_bytes())
-            .map_err(|_| LoadError { reason: "its path contains a zero byte".to_owned() })?;
+            .map_err(|_| LoadError::Refused("its path contains a zero byte".to_owned()))?;
         // SAFETY: returns a plain struct.
         let mut params = unsafe { sys::llama_model_default_params() };
         params.n_gpu_layers = gpu_layers.map_or(-1, to_c_int);
         // SAFETY: the path is a C string that outlives the call; the parameters are llama.cpp's own defaults.
         let (model, logged) = log::with_error(|| unsafe { sys::llama_model_load_from_file(c_path.as_ptr(), params) });
         let Some(model) = NonNull::new(model) else {
-            return Err(LoadError { reason: readable(logged) });
+            return Err(not_loaded(logged));
         };
         // SAFETY: the model is loaded; its vocabulary lives as long as it does.
         let vocab = unsafe { sys::llama_model_get_vocab(model.as_ptr()) };
         let Some(vocab) = NonNull::new(vocab.cast_mut()) else {
             // SAFETY: loaded above, used nowhere else.
             unsafe { sys::llama_model_free(model.as_ptr()) };
-            return Err(LoadError { reason: "it has no vocabulary".to_owned() });
+            return Err(LoadError::Refused("it has no vocabulary".to_owned()));
         };
         // SAFETY: the vocabulary is of a loaded model.
         let vocabulary = unsafe { sys::llama_vocab_n_tokens(vocab.as_ptr()) };
@@ -213,6 +231,16 @@ pub(super) fn to_c_int(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
+/// What llama.cpp's first line of error says about a model that it did not load.
+fn not_loaded(logged: Option<String>) -> LoadError {
+    let reason = readable(logged);
+    let lower = reason.to_ascii_lowercase();
+    match FAILURES.iter().any(|words| lower.contains(words)) {
+        true => LoadError::Failed(reason),
+        false => LoadError::Refused(reason),
+    }
+}
+
 /// llama.cpp begins its lines with the name of a function, which says nothing to a user.
 fn readable(logged: Option<String>) -> String {
     let Some(line) = logged else {
@@ -220,4 +248,38 @@ fn readable(logged: Option<String>) -> String {
     };
     let line = line.split_once(": ").filter(|(name, _)| !name.contains(' ')).map_or(line.as_str(), |(_, rest)| rest);
     line.strip_prefix("error loading model: ").unwrap_or(line).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_file_forbids_is_refused() {
+        let told = |line: &str| not_loaded(Some(line.to_owned()));
+        for (line, reason) in [
+            (
+                "llama_model_load: error loading model: unable to allocate CUDA0 buffer",
+                "unable to allocate CUDA0 buffer",
+            ),
+            (
+                "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 9.00 MiB on device 0: cudaMalloc failed: out of memory",
+                "allocating 9.00 MiB on device 0: cudaMalloc failed: out of memory",
+            ),
+            (
+                "llama_model_load: error loading model: failed to open /m.gguf: No such file or directory",
+                "failed to open /m.gguf: No such file or directory",
+            ),
+        ] {
+            assert_eq!(told(line), LoadError::Failed(reason.to_owned()));
+        }
+        for line in [
+            "llama_model_load: error loading model: unknown model architecture: 'lynx'",
+            "gguf_init_from_file_impl: memory size overflow while allocating ggml context",
+            "llama_model_load: error loading model: missing tensor 'token_embd.weight'",
+        ] {
+            assert!(matches!(told(line), LoadError::Refused(_)), "{line}");
+        }
+        assert!(matches!(not_loaded(None), LoadError::Refused(_)));
+    }
 }
