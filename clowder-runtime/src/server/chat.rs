@@ -21,7 +21,7 @@ pub(crate) async fn complete(State(state): State<Arc<ServerState>>, body: Body) 
     let serving = state.serving(&fields)?;
     let params = read_params(&fields)?;
     let conversation = Conversation::read(&mut fields)?;
-    let prompt = serving.chat_prompt(&conversation)?;
+    let prompt = serving.chat_prompt(&conversation).await?;
     let (asked, tools) = (params.logprobs.is_some(), conversation.tools);
     let generation = state.begin(&serving, vec![prompt], &params).await?;
     if params.stream {

@@ -20,7 +20,7 @@ pub(crate) async fn complete(State(state): State<Arc<ServerState>>, body: Body) 
     let fields = Fields::parse(&body.0)?;
     let serving = state.serving(&fields)?;
     let params = read_params(&fields)?;
-    let prompts = read_prompts(&fields, &serving)?;
+    let prompts = read_prompts(&fields, &serving).await?;
     if prompts.len() * params.n > MAX_CHOICES {
         let message = format!("prompts times 'n' may be at most {MAX_CHOICES}");
         return Err(ApiError::field("n", message));
@@ -68,23 +68,31 @@ fn read_params(fields: &Fields) -> Result<Params, ApiError> {
 }
 
 /// A text, tokens, or a list of either.
-fn read_prompts(fields: &Fields, serving: &Serving) -> Result<Vec<Vec<Token>>, ApiError> {
+async fn read_prompts(fields: &Fields, serving: &Serving) -> Result<Vec<Vec<Token>>, ApiError> {
     let wrong = || {
         let message =
             format!("'prompt' must be a string, a list of tokens, or a list of at most {MAX_CHOICES} of them");
         ApiError::field("prompt", message)
     };
-    let one = |prompt: &Value| match prompt {
-        Value::String(text) => serving.prompt(text),
-        Value::Array(tokens) => tokens.iter().map(|token| as_token(token).ok_or_else(wrong)).collect(),
-        _ => Err(wrong()),
+    let given = match fields.get("prompt") {
+        None => return Err(ApiError::field("prompt", "'prompt' is missing")),
+        Some(Value::Array(many)) if many.is_empty() || many.len() > MAX_CHOICES && !many[0].is_number() => {
+            return Err(wrong());
+        }
+        Some(Value::Array(many)) if !many[0].is_number() => many.as_slice(),
+        Some(single) => std::slice::from_ref(single),
     };
-    match fields.get("prompt") {
-        None => Err(ApiError::field("prompt", "'prompt' is missing")),
-        Some(Value::Array(many)) if many.is_empty() || many.len() > MAX_CHOICES && !many[0].is_number() => Err(wrong()),
-        Some(Value::Array(many)) if !many[0].is_number() => many.iter().map(one).collect(),
-        Some(single) => Ok(vec![one(single)?]),
+    let mut prompts = Vec::with_capacity(given.len());
+    for prompt in given {
+        prompts.push(match prompt {
+            Value::String(text) => serving.prompt(text).await?,
+            Value::Array(tokens) => {
+                tokens.iter().map(|token| as_token(token).ok_or_else(wrong)).collect::<Result<_, _>>()?
+            }
+            _ => return Err(wrong()),
+        });
     }
+    Ok(prompts)
 }
 
 fn as_token(value: &Value) -> Option<Token> {

@@ -43,6 +43,16 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", None, message.into())
     }
 
+    /// A prompt that is too long however it is tokenized.
+    pub(crate) fn context_exceeded(at_least: usize, context: u32) -> Self {
+        let mut error = Self::invalid(format!(
+            "the prompt has at least {at_least} tokens, the context of this model takes {context}: shorten the prompt or \
+             deploy the model with a larger context"
+        ));
+        error.body.code = Some("context_length_exceeded");
+        error
+    }
+
     /// A request with a wrong field.
     pub(crate) fn field(param: &str, message: impl Into<String>) -> Self {
         let mut error = Self::invalid(message);

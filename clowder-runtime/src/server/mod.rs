@@ -24,7 +24,7 @@ use axum::routing::{get, post};
 use clowder_core::engine::Engine;
 use clowder_core::{ModelName, Secret};
 use error::ApiError;
-use state::{ServerState, Serving};
+use state::{ServerState, Serving, longest_token};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
@@ -73,7 +73,8 @@ impl Server {
         let bos = info.bos.as_deref().filter(|_| adds_bos);
         let bos = bos.and_then(|bos| engine.tokenize(bos, true).ok()).and_then(|tokens| tokens.first().copied());
         let fingerprint = format!("clowder-{}-{:x}", env!("CARGO_PKG_VERSION"), info.weight_bytes ^ info.parameters);
-        self.state.ready(Serving { template, bos, fingerprint, engine });
+        let longest_token = longest_token(engine.as_ref());
+        self.state.ready(Serving { template, bos, longest_token, fingerprint, engine });
     }
 
     /// Takes nothing new: `/health` and all else answer 503. What was begun goes on.

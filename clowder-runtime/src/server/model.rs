@@ -59,7 +59,7 @@ pub(crate) async fn tokenize(State(state): State<Arc<ServerState>>, body: Body) 
         return Err(ApiError::field("content", "'content' is missing"));
     };
     let special = fields.get("parse_special").is_none() || fields.flag("parse_special")?;
-    let mut tokens = serving.engine.tokenize(content, special)?;
+    let mut tokens = serving.tokenize(content, special).await?;
     if fields.flag("add_special")? {
         tokens.splice(0..0, serving.bos);
     }

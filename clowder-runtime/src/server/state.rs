@@ -12,10 +12,16 @@ use axum::extract::{FromRequest, Request};
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use clowder_core::Secret;
-use clowder_core::engine::{Engine, Token};
+use clowder_core::engine::{Engine, EngineError, Token};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Bytes of text above which tokenizing takes too long for a thread that other requests wait for.
+const LONG_TEXT: usize = 16 << 10;
+
+/// Bytes of a character: what a token at least may stand for in a vocabulary that has one for all it does not know.
+const LONGEST_CHARACTER: usize = 4;
 
 /// A model that is loaded.
 pub(crate) struct Serving {
@@ -23,18 +29,44 @@ pub(crate) struct Serving {
     pub(crate) template: Result<ChatTemplate, TemplateError>,
     /// The token that the vocabulary wants before every prompt.
     pub(crate) bos: Option<Token>,
+    /// The most bytes of text that one token stands for.
+    pub(crate) longest_token: usize,
     /// OpenAI's `system_fingerprint`: the same for the same model and version.
     pub(crate) fingerprint: String,
 }
 
 impl Serving {
     /// The tokens of a text that may contain control tokens.
-    pub(crate) fn prompt(&self, text: &str) -> Result<Vec<Token>, ApiError> {
-        let mut tokens = self.engine.tokenize(text, true)?;
+    pub(crate) async fn prompt(&self, text: &str) -> Result<Vec<Token>, ApiError> {
+        self.may_fit(text)?;
+        let mut tokens = self.tokenize(text, true).await?;
         if let Some(bos) = self.bos.filter(|bos| tokens.first() != Some(bos)) {
             tokens.insert(0, bos);
         }
         Ok(tokens)
+    }
+
+    /// The tokens of a text, without any that the vocabulary wants before it.
+    pub(crate) async fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, ApiError> {
+        if text.len() <= LONG_TEXT {
+            return Ok(self.engine.tokenize(text, special)?);
+        }
+        let (engine, text) = (Arc::clone(&self.engine), text.to_owned());
+        let tokens = tokio::task::spawn_blocking(move || engine.tokenize(&text, special)).await;
+        Ok(tokens.map_err(|error| EngineError::Failed { source: error.into() })??)
+    }
+
+    /// Refuses a text that even the longest tokens would not bring into the context.
+    fn may_fit(&self, text: &str) -> Result<(), ApiError> {
+        let context = self.engine.info().context;
+        let most = self.longest_token.saturating_mul(context as usize);
+        // A control token may swallow any amount of white space beside it.
+        let solid = || text.bytes().filter(|byte| !byte.is_ascii_whitespace()).count();
+        let bytes = if text.len() > most { solid() } else { 0 };
+        if bytes <= most {
+            return Ok(());
+        }
+        Err(ApiError::context_exceeded(bytes.div_ceil(self.longest_token), context))
     }
 
     /// The text of a conversation.
@@ -46,9 +78,15 @@ impl Serving {
     }
 
     /// The tokens of a conversation.
-    pub(crate) fn chat_prompt(&self, conversation: &Conversation) -> Result<Vec<Token>, ApiError> {
-        self.prompt(&self.chat_text(conversation)?)
+    pub(crate) async fn chat_prompt(&self, conversation: &Conversation) -> Result<Vec<Token>, ApiError> {
+        self.prompt(&self.chat_text(conversation)?).await
     }
+}
+
+/// The most bytes of text that one token of an engine stands for.
+pub(crate) fn longest_token(engine: &dyn Engine) -> usize {
+    let tokens = 0..engine.info().vocabulary;
+    tokens.map(|token| engine.detokenize(&[token], true).len()).fold(LONGEST_CHARACTER, usize::max)
 }
 
 /// The state of a server.

@@ -154,6 +154,23 @@ async fn what_is_wrong_is_said_in_openais_shape() {
 }
 
 #[tokio::test]
+async fn a_text_that_cannot_fit_is_refused_before_it_is_tokenized() {
+    let server = server(&["x"]);
+    let complete = |prompt: String| post_json(&server, "/v1/completions", json!({"prompt": prompt}));
+    // The scripted engine's tokens are bytes; a vocabulary may have one for a whole character.
+    for (prompt, said) in [("a".repeat(16385), "at least 4097 tokens"), ("a b ".repeat(4097), "has 16388 tokens")] {
+        let (status, error) = complete(prompt).await;
+        assert_eq!((status, &error["error"]["code"]), (StatusCode::BAD_REQUEST, &json!("context_length_exceeded")));
+        assert!(error["error"]["message"].as_str().unwrap().contains(said), "{error}");
+    }
+    let request = chat(&json!({"messages": [{"role": "user", "content": "a".repeat(20000)}]}));
+    let (_, error) = post_json(&server, "/v1/chat/completions", request).await;
+    assert_eq!(error["error"]["code"], "context_length_exceeded");
+    let (status, tokens) = post_json(&server, "/tokenize", json!({"content": "a".repeat(20000)})).await;
+    assert_eq!((status, tokens["tokens"].as_array().unwrap().len()), (StatusCode::OK, 20000));
+}
+
+#[tokio::test]
 async fn a_body_too_large_is_refused() {
     let server = Server::new(ServerOptions { body_limit: 10, ..ServerOptions::new("m".parse().unwrap()) });
     server.ready(Arc::new(ScriptedEngine::new(["x"])), false);
