@@ -260,12 +260,6 @@ pub enum EngineError {
     /// It takes nothing new.
     #[error("the worker is stopping")]
     Draining,
-    /// The model cannot be loaded.
-    #[error("the model cannot be loaded: {reason}")]
-    Unloadable {
-        /// Why and what to do, for a person.
-        reason: String,
-    },
     /// Evaluation broke.
     #[error("the evaluation of the model failed")]
     Failed {
