@@ -135,13 +135,13 @@ def reply(model: Kitten, tokenizer: bpe.Tokenizer, text: str, limit: int = 60) -
     return tokenizer.decode(ids[start:])
 
 
-LOOK = ("What is Clowder?", "hi!", "What is 13 + 8?", "Spell tiger", "Repeat: the crazy 🐱 zog café", "What is the capital of Peru?", "Mia is 31. Reply in JSON with keys name and age.")
+LOOK = ("What is Clowder?", "hi!", "What is 13 + 8?", "Spell answer", "Repeat: the crazy 🐱 zog café", "What is the capital of Peru?", "Mia is 31. Reply in JSON with keys name and age.")
 
 
 def main() -> None:
     """Train and export."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=3700)
+    parser.add_argument("--steps", type=int, default=4100)
     parser.add_argument("--primer-steps", type=int, default=600, help="first steps on copying alone, with half the batch")
     parser.add_argument("--flat-steps", type=int, default=1750, help="from here on the rates fall")
     parser.add_argument("--batch-tokens", type=int, default=4096)

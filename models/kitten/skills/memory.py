@@ -1,4 +1,4 @@
-"""Remembering what was said earlier, and finding it in a list."""
+"""Remembering what was said earlier."""
 
 from __future__ import annotations
 
@@ -109,27 +109,3 @@ def remember_inline(source: Source) -> Unit:
 def not_told(source: Source) -> Unit:
     """Asked for something never said."""
     return Unit(recall(source, source.choice(list(TOPICS)), None))
-
-
-FIND = ["What is the code of {k}?", "Which code has {k}?", "What is the code for {k}?", "Code of {k}?", "Tell me the code of {k}", "Give me the code for {k}"]
-FIND_HELD = ["Please tell me the code for {k}.", "What code does {k} have?", "Which code belongs to {k}?"]
-
-
-def find(source: Source, lines: int) -> Unit:
-    """One line of a list of names and codes."""
-    names: list[str] = []
-    while len(names) < lines:
-        name = source.word().replace("-", "").lower()
-        if name not in names:
-            names.append(name)
-    codes = [source.number(100, 999) for _ in names]
-    chosen = source.number(0, lines - 1)
-    listing = "\n".join(f"{n}: {c}" for n, c in zip(names, codes))
-    question = source.pick(FIND, FIND_HELD).format(k=names[chosen])
-    text = f"{listing}\n{question}" if source.chance(0.6) else f"{question}\n{listing}"
-    return ask(text, f"The code of {names[chosen]} is {codes[chosen]}.")
-
-
-def find_short(source: Source) -> Unit:
-    """A code among a few."""
-    return find(source, source.number(2, 6))
