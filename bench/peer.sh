@@ -7,7 +7,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/clowder/peer-$version
 server=$cache/build/bin/llama-server
 if [ ! -x "$server" ]; then
     mkdir -p "$cache"
-    python3 -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: --no-build-isolation \
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --no-binary llama-cpp-python \
         -d "$cache" "llama-cpp-python==$version" >&2
     tar -xzf "$cache"/llama_cpp_python-*.tar.gz -C "$cache" --strip-components 1
     cmake -S "$cache/vendor/llama.cpp" -B "$cache/build" -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF \
