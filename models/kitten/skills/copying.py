@@ -25,10 +25,10 @@ def foreign_word(source: Source) -> str:
     """A word with letters beyond ASCII, or an emoji."""
     r = source.rng.random()
     if r < 0.45:
-        return source.of(words.FOREIGN)
+        return source.choice(words.FOREIGN)
     if r < 0.7:
         return "".join(source.rng.choices(words.CHINESE, k=source.number(1, 4)))
-    return "".join(source.of(words.EMOJI) for _ in range(source.number(1, 2)))
+    return "".join(source.choice(words.EMOJI) for _ in range(source.number(1, 2)))
 
 
 def ascii_word(source: Source) -> str:
