@@ -92,46 +92,56 @@ async fn failures_are_told_with_their_reason() {
     assert_eq!(failed.reason.as_deref(), Some("no such layer"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_failed_is_tried_again() {
-    struct FailsOnce(std::sync::atomic::AtomicBool, InMemorySource);
+/// A source of `builtin:m` that asks `gate` before it resolves.
+struct Gated<F> {
+    gate: F,
+    source: InMemorySource,
+}
 
-    #[async_trait::async_trait]
-    impl ModelSource for FailsOnce {
-        fn serves(&self, url: &ModelUrl) -> bool {
-            self.1.serves(url)
-        }
+fn gated<F>(gate: F) -> Gated<F>
+where
+    F: Fn(&ModelUrl, Option<&Credentials>) -> Result<(), SourceError>,
+{
+    Gated { gate, source: InMemorySource::new([("builtin:m".parse().unwrap(), tiny_gguf(0))]) }
+}
 
-        async fn resolve(
-            &self,
-            url: &ModelUrl,
-            credentials: Option<&Credentials>,
-        ) -> Result<crate::source::Manifest, SourceError> {
-            if self.0.swap(false, std::sync::atomic::Ordering::SeqCst) {
-                let what = url.to_string();
-                return Err(SourceError::Unreachable { what, source: "refused".into() });
-            }
-            self.1.resolve(url, credentials).await
-        }
-
-        async fn read(
-            &self,
-            file: &crate::source::SourceFile,
-            range: std::ops::Range<u64>,
-            credentials: Option<&Credentials>,
-        ) -> Result<crate::BoxStream<Result<bytes::Bytes, SourceError>>, SourceError> {
-            self.1.read(file, range, credentials).await
-        }
+#[async_trait::async_trait]
+impl<F> ModelSource for Gated<F>
+where
+    F: Fn(&ModelUrl, Option<&Credentials>) -> Result<(), SourceError> + Send + Sync,
+{
+    fn serves(&self, url: &ModelUrl) -> bool {
+        self.source.serves(url)
     }
 
-    let source = InMemorySource::new([("builtin:m".parse().unwrap(), tiny_gguf(0))]);
+    async fn resolve(
+        &self,
+        url: &ModelUrl,
+        credentials: Option<&Credentials>,
+    ) -> Result<crate::source::Manifest, SourceError> {
+        (self.gate)(url, credentials)?;
+        self.source.resolve(url, credentials).await
+    }
+
+    async fn read(
+        &self,
+        file: &crate::source::SourceFile,
+        range: std::ops::Range<u64>,
+        credentials: Option<&Credentials>,
+    ) -> Result<crate::BoxStream<Result<bytes::Bytes, SourceError>>, SourceError> {
+        self.source.read(file, range, credentials).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_is_tried_again() {
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let source = gated(move |url, _| match first.swap(false, std::sync::atomic::Ordering::SeqCst) {
+        true => Err(SourceError::Unreachable { what: url.to_string(), source: "refused".into() }),
+        false => Ok(()),
+    });
     let desired = Arc::new(InMemoryDesired::new());
-    let reconciler = Reconciler::new(
-        desired.clone(),
-        Arc::new(one_node()),
-        Arc::new(MemoryFit),
-        Arc::new(FailsOnce(true.into(), source)),
-    );
+    let reconciler = Reconciler::new(desired.clone(), Arc::new(one_node()), Arc::new(MemoryFit), Arc::new(source));
     let mut cluster = Cluster {
         desired,
         backend: Arc::new(one_node()),
@@ -147,36 +157,10 @@ async fn what_failed_is_tried_again() {
 
 #[tokio::test(start_paused = true)]
 async fn credentials_are_judged_each_for_themselves() {
-    struct Guarded(InMemorySource);
-
-    #[async_trait::async_trait]
-    impl ModelSource for Guarded {
-        fn serves(&self, url: &ModelUrl) -> bool {
-            self.0.serves(url)
-        }
-
-        async fn resolve(
-            &self,
-            url: &ModelUrl,
-            credentials: Option<&Credentials>,
-        ) -> Result<crate::source::Manifest, SourceError> {
-            if credentials.is_none() {
-                return Err(SourceError::Denied { what: url.to_string(), hint: "no token".to_owned() });
-            }
-            self.0.resolve(url, credentials).await
-        }
-
-        async fn read(
-            &self,
-            file: &crate::source::SourceFile,
-            range: std::ops::Range<u64>,
-            credentials: Option<&Credentials>,
-        ) -> Result<crate::BoxStream<Result<bytes::Bytes, SourceError>>, SourceError> {
-            self.0.read(file, range, credentials).await
-        }
-    }
-
-    let source = Guarded(InMemorySource::new([("builtin:m".parse().unwrap(), tiny_gguf(0))]));
+    let source = gated(|url, credentials| match credentials {
+        Some(_) => Ok(()),
+        None => Err(SourceError::Denied { what: url.to_string(), hint: "no token".to_owned() }),
+    });
     let (desired, backend) = (Arc::new(InMemoryDesired::new()), Arc::new(one_node()));
     let reconciler = Reconciler::new(desired.clone(), backend.clone(), Arc::new(MemoryFit), Arc::new(source))
         .with_backoff(Backoff { first: std::time::Duration::MAX, most: std::time::Duration::from_secs(1 << 30) });
