@@ -160,9 +160,11 @@ kube delete pod "$pod" --timeout=30s >/dev/null
 wait "$log"
 expect "last line of its log" "$(tail -n 1 "$work/log")" "asked to end"
 
-done_with "a node drained, and its Pods' Services without it"
-kube cordon node2 >/dev/null
-kube delete daemonset web --timeout=60s >/dev/null
+done_with "a node drained"
+kube drain node2 --ignore-daemonsets --delete-emptydir-data --timeout=60s >/dev/null 2>&1
+expect "Pods on node2 but those of the DaemonSet" \
+    "$(kube get pods --all-namespaces --field-selector spec.nodeName=node2 -o name | grep -cv ^pod/web- || true)" 0
+kube --namespace kube-system rollout status deployment/coredns --timeout=60s >/dev/null
 
 done_with "cluster down"
 recorded_processes=$(for record in "$dir"/run/*.pid; do cut -d ' ' -f 1 "$record"; done)

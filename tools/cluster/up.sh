@@ -52,8 +52,9 @@ free_port() {
 }
 
 wanted=(etcd kube-apiserver kubectl)
-[ "$kind" = apiserver ] || wanted+=(kube-controller-manager kube-scheduler kwok helm)
-[ "$kind" = nodes ] && wanted+=(kubelet kube-proxy coredns pause)
+[ "$kind" = apiserver ] || wanted+=(kube-controller-manager kube-scheduler)
+[ "$kind" = nodes ] && wanted+=(kubelet kube-proxy coredns pause helm)
+[ "$kwok" -gt 0 ] && wanted+=(kwok)
 install_missing
 built=$("$here/build.sh" "${wanted[@]}")
 
@@ -109,7 +110,7 @@ if [ "$kind" = nodes ]; then
 fi
 if [ "$kwok" -gt 0 ]; then
     start_kwok
-    add_kwok_nodes "$kwok"
+    kube get node "kwok-$((kwok - 1))" >/dev/null 2>&1 || add_kwok_nodes "$kwok"
     await "$kwok nodes of kwok" 300 kwok kube wait --for=condition=Ready node -l type=kwok --timeout=300s
 fi
 say "The cluster runs. To use it: eval \"\$(tools/cluster/env.sh --dir $dir)\""
