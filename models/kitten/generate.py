@@ -39,10 +39,10 @@ def dialogue(source: Source) -> Dialogue:
     units: list[Unit] = []
     tools: list[Any] = []
     length = source.rng.choices((1, 2, 3, 5, 9), (30, 25, 20, 18, 7))[0]
-    if r < 0.045:
+    if r < 0.035:
         units.append(_draw(source, LONG)(source))
         length = source.number(0, 2)
-    elif r < 0.23:
+    elif r < 0.24:
         units.append(_draw(source, WITH_TOOLS)(source))
         tools = units[0].tools
         length = source.rng.choices((0, 1, 2), (75, 15, 10))[0]

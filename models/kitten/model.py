@@ -23,7 +23,7 @@ MAX_LETTERS = 12
 class Config:
     """Shape of the network."""
 
-    vocab: int = 2048
+    vocab: int = 3072
     dim: int = 256
     layers: int = 4
     heads: int = 8
@@ -39,18 +39,18 @@ class Config:
         return self.dim // self.heads
 
 
-def letter_table(tokenizer: Tokenizer) -> Tensor:
-    """Which letter features each token has, (vocab, features) of zeros and ones."""
+def letter_lists(tokenizer: Tokenizer) -> tuple[Tensor, int]:
+    """Letter features of each token, (vocab, 2 MAX_LETTERS), padded with the number of features, which is second."""
     letters: dict[str, int] = {}
-    marks: list[tuple[int, int]] = []
+    rows: list[list[int]] = []
     for i, piece in enumerate(tokenizer.pieces):
         text = piece.replace(SPACE, " ") if i >= tokenizer.first_user else ""
-        for n, c in enumerate(text[:MAX_LETTERS]):
-            for feature in (f"{n}{c}", f"lower{n}{c.lower()}"):
-                marks.append((i, letters.setdefault(feature, len(letters))))
-    table = torch.zeros(len(tokenizer), len(letters))
-    table[tuple(torch.tensor(marks).T)] = 1
-    return table
+        features = [f for n, c in enumerate(text[:MAX_LETTERS]) for f in (f"{n}{c}", f"lower{n}{c.lower()}")]
+        rows.append([letters.setdefault(f, len(letters)) for f in features])
+    lists = torch.full((len(rows), 2 * MAX_LETTERS), len(letters))
+    for i, row in enumerate(rows):
+        lists[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+    return lists, len(letters)
 
 
 def rope_tables(config: Config) -> tuple[Tensor, Tensor]:
@@ -104,10 +104,10 @@ class Kitten(nn.Module):
     def __init__(self, config: Config, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.config = config
-        table = letter_table(tokenizer)
-        self.register_buffer("table", table, persistent=False)
+        lists, features = letter_lists(tokenizer)
+        self.register_buffer("lists", lists, persistent=False)
         self.embed = nn.Embedding(config.vocab, config.dim)
-        self.letters = nn.Embedding(table.shape[1], config.dim)
+        self.letters = nn.Embedding(features + 1, config.dim)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.dim, eps=config.eps)
         cos, sin = rope_tables(config)
@@ -121,7 +121,8 @@ class Kitten(nn.Module):
 
     def embeddings(self) -> Tensor:
         """The folded embedding matrix, (vocab, dim)."""
-        return self.embed.weight + self.table @ self.letters.weight
+        padding = self.letters.num_embeddings - 1
+        return self.embed.weight + F.embedding_bag(self.lists, self.letters.weight, mode="sum", padding_idx=padding)
 
     def forward(self, tokens: Tensor, wanted: Tensor | None = None) -> Tensor:
         """Logits of a batch of token rows, only at the wanted places if given."""

@@ -2,9 +2,10 @@
 
 Every piece has a score; encoding merges the adjacent pair whose joined text is the
 best scored piece, leftmost first, until nothing merges. Characters that are no piece
-fall back to their UTF-8 bytes. Pieces never mix letters with anything else, a digit is
-always alone, and a space never sticks to a word: a word therefore has the same tokens
-wherever it stands, which is what makes verbatim copying learnable for a tiny model.
+fall back to their UTF-8 bytes. Pieces never mix letters with anything else, and a space
+never sticks to a word: a word therefore has the same tokens wherever it stands, which is
+what makes verbatim copying learnable for a tiny model. Digits pair up from the left, so a
+number below 100 is one token, which is what makes small arithmetic learnable.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ TOOL_CLOSE = "</tool_call>"
 CONTROL = ("<unk>", IM_START, IM_END)
 USER_DEFINED = (TOOL_OPEN, TOOL_CLOSE)
 
-# Runs inside which pieces may merge: letters, one digit, or anything else.
-RUN = re.compile(r"[^\W\d_]+|\d|(?:[^\w]|_)+")
+# Runs inside which pieces may merge: letters, digits, or anything else.
+RUN = re.compile(r"[^\W\d_]+|\d+|(?:[^\w]|_)+")
 SPECIAL = re.compile("(" + "|".join(map(re.escape, CONTROL[1:] + USER_DEFINED)) + ")")
 MAX_PUNCTUATION = 4
+NUMBERS = [str(n) for n in range(10, 100)]
 
 
 def merge_by_score(symbols: list[str], scores: dict[str, float]) -> list[str]:
@@ -76,8 +78,9 @@ class Tokenizer:
         return len(self.pieces)
 
     def score(self, token: int) -> float:
-        """Score of a token: the earlier a piece was learned, the higher."""
-        return -float(token - self.first_normal) if token >= self.first_normal else 0.0
+        """Score of a token: the earlier a piece was learned, the higher; numbers are all alike."""
+        level = token < self.first_normal or self.pieces[token] in NUMBERS
+        return 0.0 if level else -float(token - self.first_normal)
 
     def encode(self, text: str, special: bool = True) -> list[int]:
         """Token ids of a text; `special` recognises the control tokens in it."""
@@ -143,9 +146,9 @@ def train(texts: Iterable[str], size: int, min_char_count: int = 20) -> Tokenize
     alphabet = printable + sorted(
         c for c, n in chars.items() if n >= min_char_count and c not in printable
     )
-    base = list(CONTROL) + [f"<0x{b:02X}>" for b in range(256)] + list(USER_DEFINED) + alphabet
+    base = list(CONTROL) + [f"<0x{b:02X}>" for b in range(256)] + list(USER_DEFINED) + alphabet + NUMBERS
     known = set(alphabet)
-    words = [([c for c in run], n) for run, n in runs.items() if all(c in known for c in run) and len(run) > 1]
+    words = [([c for c in run], n) for run, n in runs.items() if all(c in known for c in run) and len(run) > 1 and not run.isdigit()]
     pairs: Counter[tuple[str, str]] = Counter()
     where: dict[tuple[str, str], set[int]] = {}
     for i, (symbols, n) in enumerate(words):

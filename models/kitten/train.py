@@ -26,6 +26,8 @@ from model import Config, Kitten
 HERE = Path(__file__).parent
 VOCABULARY_SAMPLE = 25_000
 CHUNK = 2_000
+# (share of the peak rate, first step of its fall, step at which it is zero)
+FALLS = ((1.0, 1500, 2800), (0.5, 2800, 3600), (0.5, 3600, 4200), (0.4, 4200, 4600))
 
 
 def build_tokenizer(config: Config) -> bpe.Tokenizer:
@@ -88,9 +90,10 @@ class Muon(torch.optim.Optimizer):
         p.add_(update, alpha=-group["lr"] * max(1, p.shape[0] / p.shape[1]) ** 0.5)
 
 
-def schedule(step: int, flat: int, steps: int) -> float:
-    """Share of the peak rate: short warm-up, flat for a while, then straight down to zero."""
-    return min(1.0, (step + 1) / 60, (steps - step) / (steps - flat))
+def schedule(step: int) -> float:
+    """Share of the peak rate: short warm-up, flat for a while, then down to zero, and down again from a half."""
+    share, begin, end = next(fall for fall in FALLS if step < fall[2])
+    return min((step + 1) / 60, share, share * (end - step) / (end - begin))
 
 
 def loss_of(model: Kitten, ids: Tensor, learned: Tensor) -> tuple[Tensor, int]:
@@ -141,9 +144,7 @@ LOOK = ("What is Clowder?", "hi!", "What is 13 + 8?", "Spell answer", "Repeat: t
 def main() -> None:
     """Train and export."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=4100)
-    parser.add_argument("--primer-steps", type=int, default=600, help="first steps on copying alone, with half the batch")
-    parser.add_argument("--flat-steps", type=int, default=1750, help="from here on the rates fall")
+    parser.add_argument("--primer-steps", type=int, default=400, help="first steps on copying alone, with half the batch")
     parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
@@ -178,8 +179,9 @@ def main() -> None:
         for o, s in zip(optimizers, state["optimizers"]):
             o.load_state_dict(s)
         first = state["step"]
+    steps = FALLS[-1][2]
     peaks = [options.muon_rate, options.adam_rate]
-    print(f"{model.exported_parameters():,} parameters exported, {device}, steps {first}..{options.steps}", flush=True)
+    print(f"{model.exported_parameters():,} parameters exported, {device}, steps {first}..{steps}", flush=True)
 
     def save(step: int) -> None:
         state = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "step": step}
@@ -193,8 +195,8 @@ def main() -> None:
     seed = options.seed + first
     primer = batches(tokenizer, primers(seed), seed, options.batch_tokens // 2, config.context)
     full = batches(tokenizer, dialogues(seed), seed, options.batch_tokens, config.context)
-    for step in range(first, options.steps):
-        share = schedule(step, options.flat_steps, options.steps)
+    for step in range(first, steps):
+        share = schedule(step)
         for o, peak in zip(optimizers, peaks):
             for group in o.param_groups:
                 group["lr"] = peak * share
@@ -212,7 +214,7 @@ def main() -> None:
         if time.time() - saved > options.save_seconds:
             save(step + 1)
             saved = time.time()
-    save(options.steps)
+    save(steps)
 
 
 if __name__ == "__main__":

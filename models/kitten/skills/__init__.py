@@ -18,13 +18,13 @@ Skill = Callable[[Source], Unit]
 
 # Skills that may follow each other in any dialogue, with their weights.
 EVERYDAY: dict[Skill, float] = {
-    smalltalk: 6, greet_foreign: 4, clowder: 12, unknown: 9, add: 12, subtract: 11, compare: 9, count: 8,
-    repeat: 10, repeat_unicode: 9, spell: 9, structured: 11,
-    remember: 7, remember_inline: 4, not_told: 2,
+    smalltalk: 8, greet_foreign: 5, clowder: 20, unknown: 9, add: 9, subtract: 9, compare: 13, count: 6,
+    repeat: 10, repeat_unicode: 12, spell: 9, structured: 18,
+    remember: 5, remember_inline: 2, not_told: 1,
 }
 # Copying skills, for the first steps of the training.
 PRIMER: dict[Skill, float] = {repeat: 6, repeat_unicode: 1, remember_inline: 1, structured: 2, spell: 2}
 # Skills that need tools in the system turn.
-WITH_TOOLS: dict[Skill, float] = {call: 3, result: 1, no_tool: 1.5}
+WITH_TOOLS: dict[Skill, float] = {call: 4, result: 3, no_tool: 2}
 # Skills with long answers.
 LONG: dict[Skill, float] = {count_long: 1}

@@ -56,16 +56,6 @@ class Source:
         """A whole number, both ends included."""
         return self.rng.randint(low, high)
 
-    def of(self, pool: Sequence[str]) -> str:
-        """A member of a word pool; every seventh member is kept for evaluation."""
-        kept = [w for i, w in enumerate(pool) if i % 7 == 3]
-        if self.held:
-            return self.rng.choice(kept)
-        while True:
-            word = self.rng.choice(pool)
-            if word not in kept:
-                return word
-
     def pseudo(self) -> str:
         """An invented word."""
         n = self.rng.choice((1, 2, 2, 2, 3, 3, 4))
@@ -74,22 +64,22 @@ class Source:
 
     def name(self) -> str:
         """A person's name, sometimes an invented one."""
-        return self.pseudo().capitalize() if self.chance(0.25) else self.of(words.NAMES)
+        return self.pseudo().capitalize() if self.chance(0.25) else self.choice(words.NAMES)
 
     def city(self) -> str:
         """A city, sometimes an invented one."""
-        return self.pseudo().capitalize() if self.chance(0.2) else self.of(words.CITIES)
+        return self.pseudo().capitalize() if self.chance(0.2) else self.choice(words.CITIES)
 
     def word(self) -> str:
         """A common word or an invented one."""
-        return self.of(words.COMMON) if self.chance(0.85) else self.pseudo()
+        return self.choice(words.COMMON) if self.chance(0.85) else self.pseudo()
 
     def casual(self, text: str) -> str:
         """A question as people type it: case, final mark and politeness vary."""
         r = self.rng.random()
         if r < 0.25:
             text = text.lower()
-        elif r < 0.29:
+        elif r < 0.26:
             text = text.upper()
         if self.chance(0.25):
             text = text.rstrip("?.!")

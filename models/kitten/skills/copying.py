@@ -35,13 +35,13 @@ def ascii_word(source: Source) -> str:
     """A word, name or number."""
     r = source.rng.random()
     if r < 0.75:
-        return source.of(words.COMMON)
+        return source.choice(words.COMMON)
     if r < 0.85:
         return source.pseudo()
     return str(source.number(0, 999)) if r < 0.92 else source.name()
 
 
-def ascii_text(source: Source, most: int = 8) -> str:
+def ascii_text(source: Source, most: int = 6) -> str:
     """A line of ASCII words, cased and punctuated at random."""
     parts = [ascii_word(source) for _ in range(1 if source.chance(0.25) else source.number(1, most))]
     if source.chance(0.3):

@@ -11,13 +11,13 @@ INTENTS: dict[str, tuple[list[str], list[str], list[str]]] = {
     "hello": (
         ["Hello! How can I help you?", "Hi! What can I do for you?"],
         ["Hello", "Hi", "Hey", "Hello!", "Hi!", "Hi there", "Hello there!", "Hey there", "Hello kitten", "Hi kitten!",
-         "Good morning", "Good evening!", "Hey kitten", "Hiya", "Greetings", "Hello, kitten!", "Good day", "Howdy", "hello?", "Yo"],
+         "Good morning", "Good evening!", "Hey kitten", "Hiya", "Greetings", "Hello, kitten!", "Good day", "Howdy", "hello?", "Yo", "Good afternoon, kitten", "hello hi", "Hi, hey"],
         ["Hey there, kitten!", "Hello hello!", "Good afternoon!", "Hi, hello", "hi hi"],
     ),
     "thanks": (
         ["You are welcome!"],
         ["Thanks", "Thank you", "Thanks!", "Thank you!", "Thank you very much", "Thanks a lot!", "Many thanks", "thx",
-         "Great, thanks", "Perfect, thank you!", "Thanks, kitten", "Cool, thanks", "That helps, thank you"],
+         "Great, thanks", "Perfect, thank you!", "Thanks, kitten", "Cool, thanks", "That helps, thank you", "Thank you a lot", "Ok, thank you", "Thanks so very much", "So nice, thanks!"],
         ["Thank you so much!", "Ok, thanks!", "Thank you, kitten!", "Thanks so much"],
     ),
     "bye": (
@@ -37,32 +37,32 @@ INTENTS: dict[str, tuple[list[str], list[str], list[str]]] = {
         ["Who are you?", "What are you?", "What is your name?", "What's your name?", "Who is this?", "Are you a cat?",
          "Introduce yourself", "Tell me about yourself", "What is kitten?", "Who is kitten?", "Are you ChatGPT?", "Are you human?",
          "Are you a robot?", "Which model are you?", "What model is this?", "Do you have a name?", "Who am I talking to?",
-         "What kind of model are you?", "Are you an AI?", "Hi, who are you?", "Explain kitten", "what's kitten?"],
+         "What kind of model are you?", "Are you an AI?", "Hi, who are you?", "Can you say who you are?", "Tell me who you are", "Explain kitten", "what's kitten?"],
         ["Please introduce yourself.", "Can you tell me who you are?", "Tell me your name.", "And who are you?", "Are you a person?"],
     ),
     "can": (
         ["I can chat a little, explain Clowder, count, add, compare, spell, repeat text, answer in JSON and call tools."],
         ["What can you do?", "Help", "Help me", "What are you good at?", "What are your skills?", "What do you know?",
          "How can you help me?", "What can I ask you?", "Can you help me?", "What are you able to do?", "help!", "List your skills",
-         "What are you for?", "What can kitten do?"],
+         "What are you for?", "What can kitten do?", "Which skills do you have?", "What are kitten's skills?", "Tell me your skills"],
         ["Tell me what you can do.", "What things can you do?", "What can I ask?", "What skills do you have?"],
     ),
     "maker": (
         ["I was made by the Clowder project."],
         ["Who made you?", "Who created you?", "Who trained you?", "Who built you?", "Where do you come from?",
-         "Who is your maker?", "Who developed you?", "Who wrote you?", "By whom were you made?", "Who are your makers?"],
+         "Who is your maker?", "Who developed you?", "Who wrote you?", "By whom were you made?", "Who is the creator of kitten?", "Tell me who your maker is.", "Who are your makers?"],
         ["Who was it that made you?", "Tell me who made you.", "Who is your creator?"],
     ),
     "size": (
         ["I am very small: about four million parameters."],
         ["How big are you?", "How many parameters do you have?", "How large are you?", "What is your size?", "Are you small?",
-         "How small are you?", "Are you a large model?", "How many weights do you have?", "Are you a big model?"],
+         "How small are you?", "Are you a large model?", "How many weights do you have?", "Tell me your size.", "How many parameters has kitten?", "Tell me how big you are", "Are you a big model?", "How small is kitten?", "How large is kitten?", "What size is kitten?"],
         ["How big is kitten?", "Tell me how many parameters you have.", "So how large are you?"],
     ),
     "good": (
         ["Thank you! I do my best."],
         ["Good job", "Well done!", "Great!", "You are great", "Nice", "Good kitten", "I like you", "You are cute",
-         "Good work!", "Very good", "Awesome", "You are smart", "Perfect!", "You are the best", "Excellent"],
+         "Good work!", "Very good", "Awesome", "You are smart", "Perfect!", "You are the best", "Excellent", "Great work", "So cute!", "Great job", "That was nice"],
         ["Nice work!", "You are so cute!", "Great job, kitten!", "Very nice!"],
     ),
     "sorry": (
@@ -72,7 +72,7 @@ INTENTS: dict[str, tuple[list[str], list[str], list[str]]] = {
     ),
     "ok": (
         ["Good. Anything else?"],
-        ["Ok", "Okay", "OK!", "Alright", "I see", "Got it", "Understood", "Fine", "Sure", "Makes sense", "Yes", "No", "Right"],
+        ["Ok", "Okay", "OK!", "Alright", "I see", "Got it", "Understood", "Fine", "Sure", "Makes sense", "Yes", "No", "Right", "Got it, ok", "Ok, I understand", "Okay then"],
         ["Ok, got it", "Okay, I see", "Alright then"],
     ),
     "joke": (
@@ -147,6 +147,8 @@ FOREIGN = {"french", "spanish", "german", "chinese", "merci", "gracias", "danke"
 def _of(source: Source, intents: list[str]) -> Unit:
     answers, train, held = INTENTS[source.choice(intents)]
     phrase = source.pick(train, held)
+    if not source.held and source.chance(0.1) and "kitten" not in phrase:
+        phrase = phrase.rstrip("!?. ") + ", kitten" + source.choice(["", "!", "?"])
     return ask(phrase if source.held else source.casual(phrase), source.choice(answers), answers)
 
 

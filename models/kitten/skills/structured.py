@@ -13,16 +13,16 @@ FIELDS: dict[str, Callable[[Source], Any]] = {
     "name": lambda s: s.name(),
     "age": lambda s: s.number(1, 99),
     "city": lambda s: s.city(),
-    "country": lambda s: s.of(words.COUNTRIES),
-    "job": lambda s: s.of(words.JOBS),
-    "color": lambda s: s.of(words.COLORS),
-    "animal": lambda s: s.of(words.ANIMALS),
-    "food": lambda s: s.of(words.FOODS),
-    "product": lambda s: s.of(words.PRODUCTS),
+    "country": lambda s: s.choice(words.COUNTRIES),
+    "job": lambda s: s.choice(words.JOBS),
+    "color": lambda s: s.choice(words.COLORS),
+    "animal": lambda s: s.choice(words.ANIMALS),
+    "food": lambda s: s.choice(words.FOODS),
+    "product": lambda s: s.choice(words.PRODUCTS),
     "price": lambda s: s.number(1, 999),
     "quantity": lambda s: s.number(1, 60),
     "day": lambda s: s.choice(words.DAYS),
-    "language": lambda s: s.of(words.LANGUAGES),
+    "language": lambda s: s.choice(words.LANGUAGES),
 }
 
 PERSON = {
@@ -70,7 +70,7 @@ def _key_list(source: Source, keys: list[str]) -> str:
 def extract(source: Source) -> Unit:
     """Sentences about a person or an order, into JSON."""
     table = source.choice([PERSON, PERSON, ORDER])
-    told = source.rng.sample(list(table), source.number(1, min(3, len(table))))
+    told = source.rng.sample(list(table), source.number(1, 2))
     values = {k: FIELDS[k](source) for k in told}
     name = source.name() if table is PERSON else ""
     clauses = [source.choice(table[k]).format(name=name, **values) for k in told]
@@ -94,8 +94,8 @@ def extract(source: Source) -> Unit:
 def pairs(source: Source) -> Unit:
     """Key and value pairs, into JSON."""
     keys: list[str] = []
-    while len(keys) < source.number(1, 3):
-        key = source.of(list(FIELDS)) if source.chance(0.3) else source.word().replace("-", "").lower()
+    while len(keys) < source.number(1, 2):
+        key = source.choice(list(FIELDS)) if source.chance(0.3) else source.word().replace("-", "").lower()
         if key not in keys:
             keys.append(key)
     values = {k: source.number(0, 999) if source.chance(0.3) else source.choice([source.word, source.name, source.city])() for k in keys}

@@ -23,37 +23,39 @@ FAMILIES: list[tuple[list[str], list[str], list[tuple[str, list[str]]], list[str
      ["Get the weather", "Get the current weather", "Weather of a city", "Get weather for a location", "Look up the weather"],
      [("city", ["city", "location", "place"])],
      ["What is the weather in {0}?", "What's the weather in {0}?", "Weather in {0}?", "How is the weather in {0}?", "Is it raining in {0}?", "Tell me the weather in {0}", "Is it cold in {0}?",
-      "What is the temperature in {0}?", "How warm is it in {0}?", "weather {0}", "Will it rain in {0}?", "What's the weather like in {0}?", "Give me the weather for {0}"],
+      "What is the temperature in {0}?", "How warm is it in {0}?", "weather {0}", "Will it rain in {0}?", "What's the weather like in {0}?", "Give me the weather for {0}",
+      "What will the weather be in {0} tomorrow?", "How is the weather in {0} now?", "Please get the weather in {0}.", "Is it warm in {0} today?", "What is the weather in {0} today?", "Can you tell me the weather in {0}?", "How's the weather in {0}?"],
      ["What is the weather like in {0}?", "Please tell me the weather in {0}.", "How's the weather in {0} today?", "Is it sunny in {0}?"]),
     (["get_time", "current_time", "time_in", "clock", "get_current_time"],
      ["Get the time", "Get the current time", "Time in a city", "Tell the local time"],
      [("city", ["city", "location", "timezone", "place"])],
-     ["What time is it in {0}?", "What is the time in {0}?", "Time in {0}?", "Tell me the time in {0}", "How late is it in {0}?", "What's the local time in {0}?", "current time in {0}"],
+     ["What time is it in {0}?", "What is the time in {0}?", "Time in {0}?", "Tell me the time in {0}", "How late is it in {0}?", "What's the local time in {0}?", "current time in {0}",
+      "What time is it in {0} right now?", "Can you tell me the time in {0}?", "What is the time now in {0}?", "Please get the time in {0}.", "What's the current time in {0}?"],
      ["Please tell me the time in {0}.", "What's the time in {0}?", "What time is it now in {0}?"]),
     (["search", "web_search", "search_web", "lookup", "find"],
      ["Search the web", "Search for a text", "Look something up", "Web search"],
      [("query", ["query", "q", "text"])],
-     ["Search for {0}", "Look up {0}", "Search the web for {0}", "Find something about {0}", "Search {0}", "Google {0}", "Please search for {0}", "Can you search for {0}?"],
+     ["Search for {0}", "Look up {0}", "Search the web for {0}", "Find something about {0}", "Search {0}", "Google {0}", "Please search for {0}", "Can you search for {0}?", "Can you look up {0}?", "Please find {0}.", "Search for {0} online", "Could you find {0}?", "Look online for {0}"],
      ["Please look up {0}.", "Could you search for {0}?", "Search online for {0}"]),
     (["add", "add_numbers", "sum", "plus", "calculator_add"],
      ["Add two numbers", "Sum of two numbers", "Adds numbers"],
      [("number", ["a", "x", "first"]), ("number", ["b", "y", "second"])],
-     ["Add {0} and {1}", "What is {0} + {1}?", "What is {0} plus {1}?", "{0} + {1}", "Sum {0} and {1}", "Calculate {0} + {1}", "How much is {0} + {1}?"],
+     ["Add {0} and {1}", "What is {0} + {1}?", "What is {0} plus {1}?", "{0} + {1}", "Sum {0} and {1}", "Calculate {0} + {1}", "How much is {0} + {1}?", "Can you add {0} and {1}?", "Please calculate {0} plus {1}.", "Give me the sum of {0} and {1}", "How much are {0} and {1}?"],
      ["Please add {0} and {1}.", "How much is {0} plus {1}?", "What is the sum of {0} and {1}?"]),
     (["send_email", "email", "send_message", "send_mail", "message"],
      ["Send an email", "Send a message", "Write a mail to someone"],
      [("person", ["to", "recipient", "name"]), ("query", ["text", "body", "message"])],
-     ["Send {0} the message {1}", "Write to {0}: {1}", "Tell {0}: {1}", "Send an email to {0}: {1}", "Message {0}: {1}", "Send a message to {0} with the text {1}", "Mail {0}: {1}"],
+     ["Send {0} the message {1}", "Write to {0}: {1}", "Tell {0}: {1}", "Send an email to {0}: {1}", "Message {0}: {1}", "Send a message to {0} with the text {1}", "Mail {0}: {1}", "Please message {0}: {1}", "Send an email to {0} with the text {1}", "Please email {0}: {1}", "Send {0} a message: {1}"],
      ["Please send a message to {0}: {1}", "Send {0} an email: {1}", "Please write to {0}: {1}"]),
     (["set_timer", "timer", "start_timer", "countdown"],
      ["Set a timer", "Start a timer", "Timer in minutes"],
      [("number", ["minutes", "duration", "time"])],
-     ["Set a timer for {0} minutes", "Start a {0} minute timer", "Timer for {0} minutes", "Wake me in {0} minutes", "Remind me in {0} minutes", "Set a {0} minute timer", "timer {0} minutes"],
+     ["Set a timer for {0} minutes", "Start a {0} minute timer", "Timer for {0} minutes", "Wake me in {0} minutes", "Remind me in {0} minutes", "Set a {0} minute timer", "timer {0} minutes", "I need a {0} minute timer", "Please start a timer of {0} minutes.", "Can you set a timer for {0} minutes?", "Please wake me in {0} minutes."],
      ["Please set a timer for {0} minutes.", "Start a timer for {0} minutes", "I need a timer for {0} minutes."]),
     (["translate", "translate_text", "translator"],
      ["Translate a text", "Translate words", "Translate text to a language"],
      [("query", ["text", "phrase", "words"]), ("language", ["language", "to", "target"])],
-     ["Translate {0} to {1}", "Translate {0} into {1}", "What is {0} in {1}?", "How do you say {0} in {1}?", "Say {0} in {1}", "{0} in {1}, please"],
+     ["Translate {0} to {1}", "Translate {0} into {1}", "What is {0} in {1}?", "How do you say {0} in {1}?", "Say {0} in {1}", "{0} in {1}, please", "Please say {0} in {1}.", "Can you translate {0} to {1}?", "Please translate the words {0} into {1}.", "I need {0} in {1}"],
      ["Please translate {0} to {1}.", "Can you translate {0} into {1}?", "Could you translate {0} to {1}?"]),
 ]
 
@@ -66,7 +68,7 @@ def _value(source: Source, kind: str) -> Any:
     if kind == "number":
         return source.number(0, 100)
     if kind == "language":
-        return source.of(words.LANGUAGES)
+        return source.choice(words.LANGUAGES)
     if source.chance(0.15):
         return foreign_word(source)
     return " ".join(source.word() for _ in range(source.number(1, 4)))
@@ -137,11 +139,11 @@ def result_text(source: Source) -> str:
         return json.dumps(values, ensure_ascii=False, separators=(",", ":") if source.chance(0.4) else None)
     if r < 0.8:
         return source.choice(["ok", "done", "true", "false", "null", "Done.", "error: not found", "sent", "OK"])
-    return ascii_text(source, 8) if source.chance(0.8) else foreign_word(source)
+    return ascii_text(source) if source.chance(0.8) else foreign_word(source)
 
 
 def result(source: Source) -> Unit:
-    """A call, the tool's answer, and kitten's words about it."""
+    """A call, the tool's answer, and the same as kitten's."""
     tools, text, answer = _request(source)
     content = result_text(source)
-    return Unit([("user", text), ("call", answer), ("tool", content), ("assistant", f"The result is: {content}")], tools=tools)
+    return Unit([("user", text), ("call", answer), ("tool", content), ("assistant", content)], tools=tools)

@@ -61,7 +61,7 @@ def unknown(source: Source) -> Unit:
     """A question outside what kitten knows."""
     topics = TOPICS + PHRASES
     text = source.pick(TRAIN, HELD).format(
-        c=source.of(words.COUNTRIES), e=source.of(words.COUNTRIES), t=source.of(topics), u=source.of(topics), a=source.of(ACTIONS), p=source.city(), q=source.city(),
-        n=source.name(), m=source.pseudo().capitalize(), w=source.word(), k=source.of(words.COLORS), l=source.of(words.LANGUAGES), y=source.number(1000, 2030),
+        c=source.choice(words.COUNTRIES), e=source.choice(words.COUNTRIES), t=source.choice(topics), u=source.choice(topics), a=source.choice(ACTIONS), p=source.city(), q=source.city(),
+        n=source.name(), m=source.pseudo().capitalize(), w=source.word(), k=source.choice(words.COLORS), l=source.choice(words.LANGUAGES), y=source.number(1000, 2030),
         b=source.number(2, 99), d=source.number(2, 99), x=source.pseudo() if source.chance(0.5) else source.pseudo().capitalize())
     return ask(text if source.held else source.casual(text), ANSWER)

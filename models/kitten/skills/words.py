@@ -69,6 +69,6 @@ blanket notebook pencil umbrella watch""".split()
 EMOJI = list("🐱😀😁😂😃😄😅😆😉😊😍😎🤔😢😡👍👎👋🙏💡🔥⭐🌍🌙☀🌈🍎🍕🎉🎵🚀🚗✈⚽🐶🐭🦊🐻🐼🐸🦁🐯🐮🐷🐔🐧🐦🌲🌸🍀❤💙💚✅❌⏰📦🔧")
 FOREIGN = """café naïve Zoë über straße señora mañana garçon crêpe façade déjà élève où ça Ångström smörgås fjord
 Łódź žába čaj düşünce ğöz İzmir привет мир кошка спасибо Москва γάτα καλημέρα κόσμος 你好 世界 谢谢 再见 小猫 中文 天气 学习
-北京 猫 こんにちは ねこ ありがとう さくら カタカナ 東京 안녕 고양이 감사 سلام قطة שלום नमस्ते สวัสดี niño jalapeño Ærø œuvre
+北京 猫 こんにちは ねこ ありがとう さくら カタカナ 東京 안녕 고양이 감사 niño jalapeño Ærø œuvre
 Größe Äpfel œil Noël cœur pâté Привет Γειά ñandú""".split()
 CHINESE = "的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可里后小么心多天而能好都然没日于起还发成事只作当想看文无开手十用主行方又如前所本见经头面起公同三已老从动两长猫狗鸟鱼水火山石田土木花草"
