@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+pub mod autoscale;
 pub mod backend;
 mod chain;
+pub mod demand;
 pub mod desired;
 pub mod engine;
 pub mod gguf;

@@ -1,5 +1,6 @@
 //! What a user wants: a model, by name, from a source, so many times, under these settings.
 
+use crate::autoscale::Autoscaling;
 use crate::node::NodeName;
 use crate::secret::Credentials;
 use crate::source::Digest;
@@ -185,8 +186,10 @@ pub struct ModelSpec {
     pub digest: Option<Digest>,
     /// What the source asks for.
     pub credentials: Option<Credentials>,
-    /// How many workers shall serve it.
+    /// How many workers shall serve it. Under autoscaling, how many where the demand is not known.
     pub replicas: u32,
+    /// The bounds within which the replicas follow the demand; `None` keeps to `replicas`.
+    pub autoscaling: Option<Autoscaling>,
     /// How each of them runs it.
     pub engine: EngineSettings,
     /// Where they may run.
@@ -204,6 +207,7 @@ impl ModelSpec {
             digest: None,
             credentials: None,
             replicas: 1,
+            autoscaling: None,
             engine: EngineSettings::default(),
             placement: PlacementRules::default(),
             retire: Vec::new(),

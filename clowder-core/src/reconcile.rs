@@ -6,18 +6,19 @@
 
 use crate::backend::Backend;
 use crate::chain;
+use crate::demand::{DemandSource, Demands};
 use crate::desired::{DesiredModels, DesiredStore};
 use crate::inspect::{InspectError, ModelFacts, inspect};
 use crate::memory::MemoryNeed;
 use crate::model::ModelSpec;
 use crate::node::Inventory;
 use crate::placement::{Placement, Wanted};
-use crate::plan::Plan;
+use crate::plan::{Action, Plan, StartWorker};
 use crate::secret::Credentials;
 use crate::source::{ModelSource, SourceError};
 use crate::status::ModelStatuses;
-use crate::worker::WorkerId;
-use futures::{FutureExt, StreamExt};
+use crate::worker::{Worker, WorkerId, WorkerState};
+use futures::{FutureExt, StreamExt, stream};
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -27,10 +28,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod retry;
+mod scaling;
 mod summary;
 
 pub use retry::Backoff;
 use retry::Retries;
+use scaling::Scaling;
 
 /// Models inspected at the same time; the others wait.
 const INSPECTIONS: usize = 4;
@@ -41,6 +44,7 @@ pub struct Reconciler {
     backend: Arc<dyn Backend>,
     placement: Arc<dyn Placement>,
     source: Arc<dyn ModelSource>,
+    demand: Option<Arc<dyn DemandSource>>,
     backoff: Backoff,
     statuses: watch::Sender<Arc<ModelStatuses>>,
 }
@@ -59,6 +63,9 @@ struct Memory {
     inspections: Retries<SourceKey>,
     failures: BTreeMap<WorkerId, String>,
     actions: Retries<WorkerId>,
+    /// What each worker was last started with.
+    credentials: BTreeMap<WorkerId, Option<Credentials>>,
+    scaling: Scaling,
 }
 
 impl Reconciler {
@@ -70,13 +77,20 @@ impl Reconciler {
         source: Arc<dyn ModelSource>,
     ) -> Self {
         let (statuses, _) = watch::channel(Arc::default());
-        Self { desired, backend, placement, source, backoff: Backoff::default(), statuses }
+        Self { desired, backend, placement, source, demand: None, backoff: Backoff::default(), statuses }
     }
 
     /// Other waits between tries.
     #[must_use]
     pub fn with_backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
+        self
+    }
+
+    /// Where the demand for models is told, which those under autoscaling follow.
+    #[must_use]
+    pub fn with_demand(mut self, demand: Arc<dyn DemandSource>) -> Self {
+        self.demand = Some(demand);
         self
     }
 
@@ -90,6 +104,8 @@ impl Reconciler {
         let mut memory = Memory::default();
         let mut desired_changes = self.desired.watch();
         let mut inventories = self.backend.watch();
+        let mut demands = self.demand.as_ref().map_or_else(|| stream::pending().boxed(), |demand| demand.watch());
+        let mut demand: Option<Arc<Demands>> = None;
         let (mut desired, mut inventory): (Option<Arc<DesiredModels>>, Option<Arc<Inventory>>) = (None, None);
         let mut looked_at = Instant::now();
         loop {
@@ -107,10 +123,21 @@ impl Reconciler {
                 },
                 Some(Ok(done)) = memory.inspecting.join_next() => memory.inspected(done, self.backoff),
                 () = sleep_until(retry_at) => {}
+                next = demands.next() => match next {
+                    Some(next) => {
+                        let changed = scaling::differs(desired.as_deref(), demand.as_deref(), &next);
+                        demand = Some(next);
+                        if !changed {
+                            continue;
+                        }
+                    }
+                    None => demands = stream::pending().boxed(),
+                },
             }
             if let (Some(desired), Some(inventory)) = (&desired, &inventory) {
                 looked_at = Instant::now();
-                self.round(&mut memory, desired, inventory, looked_at).await;
+                let scaled = memory.scaling.scaled(desired, inventory, demand.as_deref(), looked_at);
+                self.round(&mut memory, &scaled, inventory, looked_at).await;
             }
         }
     }
@@ -127,7 +154,8 @@ impl Reconciler {
                 memory: memory.need(&model.spec).map(|need| need.total()),
             })
             .collect();
-        let plan = self.placement.plan(&wanted, inventory);
+        let mut plan = self.placement.plan(&wanted, inventory);
+        plan.actions.extend(memory.corrections(desired, inventory, &plan));
         self.apply(memory, &plan, now).await;
         self.publish(summary::statuses(desired, inventory, &plan, memory));
     }
@@ -165,6 +193,9 @@ impl Reconciler {
                     tracing::info!(%action, "applied");
                     memory.actions.succeeded(worker);
                     memory.failures.remove(worker);
+                    if let Action::Start(start) = action {
+                        memory.credentials.insert(worker.clone(), start.spec.credentials.clone());
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%action, error = chain(&error), "not applied");
@@ -192,8 +223,28 @@ impl Memory {
         Some(MemoryNeed::estimate(&facts.gguf, facts.bytes, &spec.engine))
     }
 
+    /// Starts of workers that failed with other credentials than are recorded now: for the plan such a worker is there, and
+    /// nothing else would tell it of them.
+    fn corrections(&mut self, desired: &DesiredModels, inventory: &Inventory, plan: &Plan) -> Vec<Action> {
+        self.credentials.retain(|worker, _| inventory.workers.contains_key(worker));
+        let failed =
+            |worker: &&Arc<Worker>| matches!(worker.state, WorkerState::Backoff { .. } | WorkerState::Failed { .. });
+        let planned = |worker: &WorkerId| plan.actions.iter().any(|action| action.worker() == worker);
+        let correction = |worker: &Arc<Worker>| {
+            let spec = &desired.get(&worker.model)?.spec;
+            let known = self.credentials.get(&worker.id).unwrap_or(&None);
+            let due = spec.revision() == worker.revision && *known != spec.credentials && !planned(&worker.id);
+            due.then(|| {
+                let (spec, node) = (Arc::clone(spec), worker.node.clone());
+                Action::Start(StartWorker { worker: worker.id.clone(), spec, node, memory: worker.memory })
+            })
+        };
+        inventory.workers.values().filter(failed).filter_map(correction).collect()
+    }
+
     fn next_retry(&self, looked_at: Instant) -> Option<Instant> {
-        self.inspections.next(looked_at).into_iter().chain(self.actions.next(looked_at)).min()
+        let retries = self.inspections.next(looked_at).into_iter().chain(self.actions.next(looked_at));
+        retries.chain(self.scaling.next()).min()
     }
 
     fn inspected(&mut self, (key, outcome): (SourceKey, Result<ModelFacts, InspectError>), backoff: Backoff) {

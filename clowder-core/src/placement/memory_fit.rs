@@ -24,6 +24,10 @@ impl Placement for MemoryFit {
         let names: BTreeSet<&ModelName> = wanted.iter().map(|wanted| &wanted.spec.name).collect();
         for worker in inventory.workers.values().filter(|worker| !names.contains(&worker.model)) {
             planning.stop(worker);
+            // Nobody will ask for its name again, and so nobody would clear away what a backend keeps of it.
+            if worker.state == WorkerState::Stopped {
+                planning.plan.actions.push(Action::Stop { worker: worker.id.clone() });
+            }
         }
         for wanted in wanted {
             planning.model(wanted);
@@ -109,8 +113,10 @@ impl<'a> Planning<'a> {
         keep: &[&Worker],
         missing: Vec<Option<NodeName>>,
     ) -> Vec<Option<NodeName>> {
+        // The name of one that is gone is free: whoever starts under it clears away what is left.
+        let there = self.inventory.workers.values().filter(|worker| worker.state != WorkerState::Stopped);
         let mut taken: BTreeSet<WorkerId> =
-            self.inventory.workers.keys().cloned().chain(spec.retire.iter().cloned()).collect();
+            there.map(|worker| worker.id.clone()).chain(spec.retire.iter().cloned()).collect();
         let mut by_node = count(keep.iter().map(|worker| &worker.node));
         let mut unplaced = Vec::new();
         let mut reason = None;

@@ -1,4 +1,6 @@
 use super::*;
+use crate::autoscale::Autoscaling;
+use crate::demand::DemandBoard;
 use crate::node::Node;
 use crate::placement::MemoryFit;
 use crate::status::{ModelPhase, ModelStatus};
@@ -208,4 +210,54 @@ async fn crashes_in_a_row_are_a_failure_and_old_ones_are_not() {
     until("starting again", ModelPhase::Starting).await;
     crash(8_000);
     until("failed", ModelPhase::Failed).await;
+}
+
+#[test]
+fn a_worker_that_failed_is_told_of_other_credentials_once() {
+    let mut spec = ModelSpec::new("m".parse().unwrap(), "builtin:m".parse().unwrap());
+    spec.credentials = Some(Credentials::bearer("new"));
+    let mut worker = Worker::new(WorkerId::nth(&spec.name, spec.revision(), 0), spec.name.clone(), "a".into());
+    worker.revision = spec.revision();
+    worker.state = WorkerState::Failed { reason: "denied".into() };
+    let id = worker.id.clone();
+    let observed = |worker: &Worker| {
+        let workers = [(id.clone(), Arc::new(worker.clone()))].into();
+        Inventory { workers, ..Inventory::default() }
+    };
+    let record = crate::desired::DesiredModel { spec: Arc::new(spec.clone()), generation: 2 };
+    let desired: DesiredModels = [(spec.name.clone(), record)].into();
+    let mut memory = Memory::default();
+    memory.credentials.insert(id.clone(), Some(Credentials::bearer("old")));
+    let corrections = memory.corrections(&desired, &observed(&worker), &Plan::default());
+    assert!(matches!(&corrections[..], [Action::Start(start)] if start.spec.credentials == spec.credentials));
+    memory.credentials.insert(id.clone(), spec.credentials.clone());
+    assert_eq!(memory.corrections(&desired, &observed(&worker), &Plan::default()), []);
+    memory.credentials.insert(id.clone(), Some(Credentials::bearer("old")));
+    worker.state = WorkerState::Ready;
+    assert_eq!(memory.corrections(&desired, &observed(&worker), &Plan::default()), [], "one that serves has its bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_wakes_with_its_first_request_and_sleeps_after_its_last() {
+    let source = gated(|_, _| Ok(()));
+    let (desired, backend, board) = (Arc::new(InMemoryDesired::new()), Arc::new(one_node()), DemandBoard::new());
+    let reconciler = Reconciler::new(desired.clone(), backend.clone(), Arc::new(MemoryFit), Arc::new(source))
+        .with_demand(Arc::new(board.clone()));
+    let statuses = reconciler.statuses();
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(reconciler.run(shutdown.clone()));
+    let mut cluster = Cluster { desired, backend, statuses, shutdown, running };
+    let mut spec = ModelSpec::new("m".parse().unwrap(), "builtin:m".parse().unwrap());
+    spec.autoscaling = Some(Autoscaling { min: 0, max: 2, target: 1, scale_down_delay: 20 });
+    let name = spec.name.clone();
+    cluster.desired.update(&name, Box::new(|_| Ok(Some(spec)))).await.unwrap();
+    cluster.until("m", "asleep", |status| status.phase == ModelPhase::Idle).await;
+
+    let requests = [board.enter(name.clone()), board.enter(name.clone()), board.enter(name.clone())];
+    let awake = cluster.until("m", "awake", |status| status.ready() == 2).await;
+    assert_eq!((awake.phase, awake.spec.replicas), (ModelPhase::Ready, 2), "no more than the most");
+    let before = Instant::now();
+    drop(requests);
+    cluster.until("m", "asleep again", |status| status.phase == ModelPhase::Idle && status.workers.is_empty()).await;
+    assert_eq!(before.elapsed(), std::time::Duration::from_secs(20), "after the delay");
 }

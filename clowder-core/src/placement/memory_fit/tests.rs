@@ -50,6 +50,20 @@ fn on(inventory: &Inventory, node: &str) -> usize {
 }
 
 #[test]
+fn the_name_of_a_worker_that_is_gone_is_free_again() {
+    let mut inventory = nodes(&[("a", 10 * GIB)]);
+    let model = [wanted(spec("m", 2), GIB)];
+    settle(&model, &mut inventory);
+    let gone = inventory.workers.keys().next().unwrap().clone();
+    Arc::make_mut(inventory.workers.get_mut(&gone).unwrap()).state = WorkerState::Stopped;
+    let plan = MemoryFit.plan(&model, &inventory);
+    assert_eq!(plan.actions.iter().map(Action::worker).collect::<Vec<_>>(), [&gone]);
+    assert!(matches!(plan.actions[0], Action::Start(_)));
+    let forgotten = MemoryFit.plan(&[], &inventory);
+    assert!(forgotten.actions.contains(&Action::Stop { worker: gone }), "{forgotten:?}");
+}
+
+#[test]
 fn replicas_spread_and_fit() {
     let mut inventory = nodes(&[("a", 10 * GIB), ("b", 10 * GIB), ("c", GIB)]);
     let plan = settle(&[wanted(spec("m", 4), 4 * GIB)], &mut inventory);

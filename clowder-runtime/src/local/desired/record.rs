@@ -1,5 +1,6 @@
 //! The format of the file: `{"version":1,"models":[…]}`.
 
+use clowder_core::autoscale::Autoscaling;
 use clowder_core::desired::{DesiredModel, DesiredModels};
 use clowder_core::model::{EngineSettings, PlacementRules};
 use clowder_core::secret::{Credentials, CredentialsKind};
@@ -49,6 +50,8 @@ struct ModelRecord {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "credentials")]
     credentials: Option<CredentialsRecord>,
     replicas: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    autoscaling: Option<Autoscaling>,
     #[serde(default)]
     engine: EngineSettings,
     #[serde(default)]
@@ -99,18 +102,30 @@ pub(super) fn encode(models: &DesiredModels) -> Result<Vec<u8>, FormatError> {
 
 impl From<&DesiredModel> for ModelRecord {
     fn from(model: &DesiredModel) -> Self {
-        let ModelSpec { name, source, digest, credentials, replicas, engine, placement, retire } =
+        let ModelSpec { name, source, digest, credentials, replicas, autoscaling, engine, placement, retire } =
             ModelSpec::clone(&model.spec);
         let credentials = credentials.map(|c| CredentialsRecord { kind: c.kind, value: c.value.expose().to_owned() });
-        Self { name, generation: model.generation, source, digest, credentials, replicas, engine, placement, retire }
+        let generation = model.generation;
+        Self { name, generation, source, digest, credentials, replicas, autoscaling, engine, placement, retire }
     }
 }
 
 impl From<ModelRecord> for DesiredModel {
     fn from(record: ModelRecord) -> Self {
-        let ModelRecord { name, generation, source, digest, credentials, replicas, engine, placement, retire } = record;
+        let ModelRecord {
+            name,
+            generation,
+            source,
+            digest,
+            credentials,
+            replicas,
+            autoscaling,
+            engine,
+            placement,
+            retire,
+        } = record;
         let credentials = credentials.map(|c| Credentials { kind: c.kind, value: Secret::new(c.value) });
-        let spec = ModelSpec { name, source, digest, credentials, replicas, engine, placement, retire };
+        let spec = ModelSpec { name, source, digest, credentials, replicas, autoscaling, engine, placement, retire };
         Self { spec: Arc::new(spec), generation }
     }
 }
@@ -124,6 +139,7 @@ mod tests {
         full.digest = Some(Digest::from_bytes([7; 32]));
         full.credentials = Some(Credentials { kind: CredentialsKind::Basic, value: Secret::new("dTpw") });
         full.replicas = 3;
+        full.autoscaling = Some(Autoscaling { min: 0, max: 3, ..Autoscaling::default() });
         full.engine.context = Some(512);
         full.placement.pinned.push("here".into());
         full.retire.push("full-0-0".parse().unwrap());

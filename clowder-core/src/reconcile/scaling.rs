@@ -1,0 +1,69 @@
+//! The desired models with the replicas that their demand is worth.
+
+use crate::autoscale::{Autoscaler, Autoscaling};
+use crate::demand::Demands;
+use crate::desired::{DesiredModel, DesiredModels};
+use crate::model::{ModelName, ModelSpec};
+use crate::node::Inventory;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// What the loop remembers of the models under autoscaling.
+#[derive(Default)]
+pub(super) struct Scaling {
+    scaler: Autoscaler,
+    bounds: BTreeMap<ModelName, Autoscaling>,
+}
+
+impl Scaling {
+    /// The desired models, each with its replicas of this moment. Without a demand those under autoscaling keep the
+    /// workers they have, so that a loop that has just begun changes nothing.
+    pub(super) fn scaled(
+        &mut self,
+        desired: &DesiredModels,
+        inventory: &Inventory,
+        demand: Option<&Demands>,
+        now: Instant,
+    ) -> DesiredModels {
+        self.bounds =
+            desired.iter().filter_map(|(name, model)| Some((name.clone(), model.spec.autoscaling?))).collect();
+        self.scaler.retain(|name| self.bounds.contains_key(name));
+        let mut scaled = desired.clone();
+        for (name, bounds) in &self.bounds {
+            let Some(model) = scaled.get_mut(name) else { continue };
+            let live = |worker: &&Arc<crate::Worker>| worker.model == *name && worker.state.is_live();
+            let running = inventory.workers.values().filter(live).count();
+            let running = u32::try_from(running).unwrap_or(u32::MAX);
+            let replicas = match demand {
+                Some(demand) => {
+                    let requests = demand.get(name).copied().unwrap_or(0);
+                    self.scaler.replicas(name, bounds, requests, running, now)
+                }
+                None => {
+                    let known = if running > 0 { running } else { model.spec.replicas };
+                    known.clamp(bounds.min.min(bounds.max), bounds.max)
+                }
+            };
+            if replicas != model.spec.replicas {
+                let spec = Arc::new(ModelSpec { replicas, ..ModelSpec::clone(&model.spec) });
+                *model = DesiredModel { spec, generation: model.generation };
+            }
+        }
+        scaled
+    }
+
+    /// When a model may go down.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.scaler.next(|name| self.bounds.get(name).copied())
+    }
+}
+
+/// Whether another demand is worth other replicas of a model: most requests come and go without.
+pub(super) fn differs(desired: Option<&DesiredModels>, before: Option<&Demands>, now: &Demands) -> bool {
+    let Some(before) = before else { return true };
+    desired.into_iter().flatten().any(|(name, model)| {
+        let worth = |demand: &Demands, bounds: &Autoscaling| bounds.replicas(demand.get(name).copied().unwrap_or(0));
+        model.spec.autoscaling.is_some_and(|bounds| worth(before, &bounds) != worth(now, &bounds))
+    })
+}
