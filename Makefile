@@ -2,13 +2,13 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run build test lint docs bench e2e eval clean prerequisites
+.PHONY: help run build test lint docs bench e2e e2e-cluster manifests eval clean prerequisites
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CLOWDER := $(TARGET)/release/clowder
 
 help: ## What there is to make
-	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: build ## Build, then serve on 127.0.0.1:3090 with the bundled model (ARGS="…" are passed on)
 	@exec $(CLOWDER) serve $(ARGS)
@@ -34,6 +34,13 @@ bench: build ## Measure gateway and worker side by side with their peers (bench/
 e2e: build ## The real clients (openai for Python and Node) and curl against the real binary
 	@tools/prerequisites.sh clients
 	@tools/with-server.sh $(CLOWDER) bins/clowder/tests/clients/run.sh
+
+e2e-cluster: prerequisites ## Clowder on a real Kubernetes cluster, as its users install it (KUBECONFIG names another one)
+	@cargo build --release --locked --workspace --bins
+	@tools/cluster/with-cluster.sh bins/clowder-controller/tests/cluster/run.sh $(TARGET)/release
+
+manifests: ## The chart and k8s/ against each other and against the schemas of three Kubernetes versions
+	@tools/check-manifests.sh
 
 eval: build ## kitten's accuracy by skill, on held-out phrasings, through the running product
 	@tools/with-server.sh $(CLOWDER) models/kitten/eval.sh

@@ -99,4 +99,6 @@ pub struct Auth {
     /// Host names, besides loopback names and addresses, that a gateway without API keys answers to. A page of another
     /// host could otherwise have a browser on this machine use it.
     pub allowed_hosts: Vec<String>,
+    /// What workers ask for before they answer; every worker is shown it. `None` is for workers on loopback.
+    pub worker_key: Option<Secret>,
 }

@@ -9,8 +9,10 @@ use crate::metrics::Metrics;
 use crate::policy::RoutingPolicy;
 use crate::proxy::{self, Proxy};
 use crate::routing;
+use axum::http::HeaderValue;
+use clowder_core::demand::DemandBoard;
 use clowder_core::status::ModelStatuses;
-use clowder_core::{Backend, DesiredStore, ModelStore};
+use clowder_core::{Backend, DesiredStore, ModelStore, Secret};
 use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -31,6 +33,8 @@ pub struct Collaborators {
     pub statuses: watch::Receiver<Arc<ModelStatuses>>,
     /// What is on the nodes.
     pub store: Arc<dyn ModelStore>,
+    /// Where the gateway counts what is asked of each model.
+    pub demand: Arc<DemandBoard>,
 }
 
 /// A gateway cannot be made.
@@ -44,6 +48,9 @@ pub enum GatewayError {
         #[source]
         source: reqwest::Error,
     },
+    /// The key for workers cannot stand in a header.
+    #[error("the key for workers has characters that no HTTP header can carry: take letters and digits")]
+    WorkerKey,
 }
 
 /// The gateway: one API in front of many workers.
@@ -100,8 +107,9 @@ impl Gateway {
         let directory = Arc::new(Directory::new(config.limits.clone(), policy.clone()));
         let following = directory.clone().follow(parts.backend.clone(), parts.desired.clone(), parts.statuses.clone());
         let metrics = Arc::new(Metrics::new());
-        let client = proxy::client(config.timeouts.connect, config.timeouts.idle)
-            .map_err(|source| GatewayError::Client { source })?;
+        let authorization = config.auth.worker_key.as_ref().map(bearer).transpose()?;
+        let client =
+            proxy::client(&config.timeouts, authorization).map_err(|source| GatewayError::Client { source })?;
         let proxy = Proxy {
             client,
             router: routing::Router { directory: directory.clone(), policy },
@@ -141,4 +149,11 @@ impl Gateway {
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
         crate::serve::serve(&self.shared, listener, self.router(), shutdown).await
     }
+}
+
+fn bearer(key: &Secret) -> Result<HeaderValue, GatewayError> {
+    let value = HeaderValue::try_from(format!("Bearer {}", key.expose()));
+    let mut value = value.map_err(|_| GatewayError::WorkerKey)?;
+    value.set_sensitive(true);
+    Ok(value)
 }

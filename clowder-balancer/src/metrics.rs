@@ -1,5 +1,6 @@
 //! What the gateway counts, in Prometheus' text format.
 
+use clowder_core::demand::Demand;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -162,16 +163,25 @@ pub(crate) struct Record {
     started: Instant,
     model: String,
     outcome: Outcome,
+    /// What it adds to its model's demand.
+    demand: Option<Demand>,
 }
 
 impl Record {
     pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, started: Instant::now(), model: UNKNOWN.to_owned(), outcome: Outcome::Disconnected }
+        Self {
+            metrics,
+            started: Instant::now(),
+            model: UNKNOWN.to_owned(),
+            outcome: Outcome::Disconnected,
+            demand: None,
+        }
     }
 
-    /// It is a request of this model, which is a desired one.
-    pub(crate) fn of_model(&mut self, model: &str) {
+    /// It is a request of this model, which is a desired one, and counts as demand for it.
+    pub(crate) fn of_model(&mut self, model: &str, demand: Option<Demand>) {
         self.model = self.metrics.label(model);
+        self.demand = demand;
     }
 
     pub(crate) fn first_byte(&self) {
@@ -219,7 +229,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new());
         drop(Record::new(metrics.clone()));
         let mut record = Record::new(metrics.clone());
-        record.of_model("kitten");
+        record.of_model("kitten", None);
         record.outcome(Outcome::Answered(503));
         drop(record);
         let page = metrics.encode(&Levels { in_flight: 1, queued: 2, workers_ready: 3 });

@@ -26,6 +26,7 @@ pub(crate) fn explain(name: &ModelName, status: Option<&ModelStatus>) -> String 
         (ModelPhase::Pending, None) => format!("{name} is waiting for a place to run{because}"),
         (ModelPhase::Starting, _) => format!("{name} is being loaded{because}"),
         (ModelPhase::Failed, _) => format!("{name} failed{because}"),
+        (ModelPhase::Idle, _) if status.spec.autoscaling.is_some() => format!("{name} was asleep and is being started"),
         (ModelPhase::Idle, _) => format!("{name} is deployed with 0 replicas: scale it up"),
         _ => format!("{name} has no worker that can answer now{because}"),
     }
@@ -35,7 +36,7 @@ pub(crate) fn explain(name: &ModelName, status: Option<&ModelStatus>) -> String 
 pub(crate) fn is_hopeless(status: &ModelStatus) -> bool {
     let settled = |state: &WorkerState| matches!(state, WorkerState::Failed { .. } | WorkerState::Stopped);
     match status.phase {
-        ModelPhase::Idle => true,
+        ModelPhase::Idle => status.spec.autoscaling.is_none(),
         ModelPhase::Failed => status.workers.iter().all(|worker| settled(&worker.state)),
         _ => false,
     }
@@ -44,6 +45,7 @@ pub(crate) fn is_hopeless(status: &ModelStatus) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clowder_core::autoscale::Autoscaling;
     use clowder_core::store::FetchProgress;
     use clowder_core::{ModelSpec, Worker};
     use std::sync::Arc;
@@ -83,6 +85,10 @@ mod tests {
         let backoff = WorkerState::Backoff { reason: "killed".into(), retry_at_ms: 0 };
         assert!(is_hopeless(&status(ModelPhase::Failed, Some(failed))));
         assert!(is_hopeless(&status(ModelPhase::Idle, None)));
+        let mut asleep = status(ModelPhase::Idle, None);
+        let spec = ModelSpec { autoscaling: Some(Autoscaling::default()), ..ModelSpec::clone(&asleep.spec) };
+        asleep.spec = Arc::new(spec);
+        assert!(!is_hopeless(&asleep), "a request wakes it");
         assert!(!is_hopeless(&status(ModelPhase::Failed, Some(backoff))));
         assert!(!is_hopeless(&status(ModelPhase::Starting, None)));
     }

@@ -5,6 +5,7 @@
 mod support;
 
 use clowder_balancer::PolicyKind;
+use clowder_core::Secret;
 use futures::StreamExt;
 use serde_json::Value;
 use std::sync::Arc;
@@ -38,6 +39,18 @@ async fn an_answer_passes_and_no_credential_does() {
     assert!(seen.head.contains("x-request-id: mine") && seen.head.contains("content-type: application/json"));
     assert!(!seen.head.contains("secret") && !seen.head.contains("session"), "{}", seen.head);
     assert_eq!(seen.body, body, "the body passes as it came");
+}
+
+#[tokio::test]
+async fn workers_are_shown_their_key() {
+    let worker = FakeWorker::answering(chat_answer("hello")).await;
+    let house = House::with(|config| config.auth.worker_key = Some(Secret::new("inner"))).await;
+    house.serving("kitten", &worker).await;
+    let body = r#"{"model":"kitten","messages":[{"role":"user","content":"hi"}]}"#;
+    let response = house.post("/v1/chat/completions", body).bearer_auth("outer").send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let head = &worker.seen()[0].head;
+    assert!(head.contains("authorization: bearer inner") && !head.contains("outer"), "{head}");
 }
 
 #[tokio::test]

@@ -5,8 +5,10 @@
 mod support;
 
 use clowder_core::WorkerState;
+use clowder_core::demand::{DemandSource as _, Demands};
 use clowder_core::status::ModelPhase;
 use clowder_core::store::FetchProgress;
+use clowder_core::testing::eventually;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,24 @@ async fn a_request_waits_for_its_model_to_become_ready() {
     let answer = tokio::spawn(house.chat("kitten", false).send());
     house.worker("kitten-0-0", "kitten", &worker.url());
     assert_eq!(answer.await.unwrap().unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_request_is_demand_from_its_arrival_to_its_last_byte() {
+    let gate = Arc::new(Notify::new());
+    let held = gate.clone();
+    let worker = FakeWorker::new(move |_| [vec![Step::Gate(held.clone())], chat_answer("hello")].concat()).await;
+    let house = House::new().await;
+    house.deploy("kitten").await;
+    let answer = tokio::spawn(house.chat("kitten", false).send());
+    let demand = |count: u32| move |demands: &Arc<Demands>| demands.values().sum::<u32>() == count;
+    eventually(house.demand.watch(), "it waits", demand(1)).await;
+    house.worker("kitten-0-0", "kitten", &worker.url());
+    worker.requests(1).await;
+    assert!(demand(1)(&Arc::new(house.demand.now())), "it is under way");
+    gate.notify_one();
+    answer.await.unwrap().unwrap().bytes().await.unwrap();
+    eventually(house.demand.watch(), "none is left", demand(0)).await;
 }
 
 #[tokio::test]

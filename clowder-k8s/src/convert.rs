@@ -1,13 +1,14 @@
 //! A [`Model`] as core's vocabulary.
 
-use crate::model::{Engine, Model, Placement, SecretKeyReference};
-use clowder_core::ModelSpec;
+use crate::model::{self, Engine, Model, Placement, SecretKeyReference};
+use clowder_core::autoscale::{Autoscaling, InvalidAutoscaling};
 use clowder_core::model::{EngineSettings, InvalidModelName, PlacementRules};
 use clowder_core::node::NodeName;
 use clowder_core::secret::{Credentials, Secret};
 use clowder_core::source::InvalidDigest;
 use clowder_core::url::InvalidModelUrl;
 use clowder_core::worker::InvalidWorkerId;
+use clowder_core::{ModelName, ModelSpec};
 
 /// Why a [`Model`] asks for nothing that Clowder could do. Its user mends it in the resource.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -30,6 +31,9 @@ pub enum InvalidModel {
     /// An entry of `spec.retire` is no worker's name.
     #[error("spec.retire: {0}")]
     Retire(InvalidWorkerId),
+    /// `spec.autoscaling` has bounds that no number keeps.
+    #[error("spec.autoscaling: {0}")]
+    Autoscaling(InvalidAutoscaling),
     /// `spec.credentials` refers to a value that there is not.
     #[error("spec.credentials: there is no Secret {secret:?} with a key {key:?} in the namespace of this model")]
     NoSecret {
@@ -38,6 +42,36 @@ pub enum InvalidModel {
         /// The key in it.
         key: String,
     },
+    /// It says what this version of Clowder cannot read.
+    #[error("the resource cannot be read: {error}")]
+    Unreadable {
+        /// Where and why.
+        error: String,
+    },
+    /// Another resource, older than this, records a model of the same name.
+    #[error("the name \"{name}\" is taken by the Model {by}: give another in spec.alias")]
+    NameTaken {
+        /// The name.
+        name: ModelName,
+        /// The other resource.
+        by: String,
+    },
+}
+
+impl InvalidModel {
+    /// What is wrong in one word, as conditions of Kubernetes have it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Name { .. } => "InvalidName",
+            Self::Source(_) => "InvalidSource",
+            Self::Digest(_) => "InvalidDigest",
+            Self::Retire(_) => "InvalidRetire",
+            Self::Autoscaling(_) => "InvalidAutoscaling",
+            Self::NoSecret { .. } => "SecretNotFound",
+            Self::Unreadable { .. } => "Unreadable",
+            Self::NameTaken { .. } => "NameTaken",
+        }
+    }
 }
 
 impl Model {
@@ -63,7 +97,9 @@ impl Model {
                 .ok_or_else(|| InvalidModel::NoSecret { secret: reference.name.clone(), key: reference.key.clone() })?;
             spec.credentials = Some(Credentials { kind: credentials.kind, value });
         }
-        spec.replicas = self.spec.replicas;
+        spec.replicas = self.spec.replicas.unwrap_or(spec.replicas);
+        spec.autoscaling = self.spec.autoscaling.as_ref().map(Autoscaling::from);
+        spec.autoscaling.as_ref().map_or(Ok(()), Autoscaling::check).map_err(InvalidModel::Autoscaling)?;
         spec.engine = EngineSettings::from(&self.spec.engine);
         spec.placement = PlacementRules::from(&self.spec.placement);
         let retire = self.spec.retire.iter().map(|id| id.parse());
@@ -76,6 +112,13 @@ impl From<&Engine> for EngineSettings {
     fn from(engine: &Engine) -> Self {
         let Engine { context, slots, kv_type, threads, gpu_layers } = *engine;
         Self { context, slots, kv_type, threads, gpu_layers }
+    }
+}
+
+impl From<&model::Autoscaling> for Autoscaling {
+    fn from(bounds: &model::Autoscaling) -> Self {
+        let model::Autoscaling { min, max, target, scale_down_delay_seconds } = *bounds;
+        Self { min, max, target, scale_down_delay: scale_down_delay_seconds }
     }
 }
 
@@ -95,14 +138,14 @@ mod tests {
     use clowder_core::model::KvType;
     use clowder_core::secret::CredentialsKind;
 
-    fn model(change: impl FnOnce(&mut Spec)) -> Model {
+    fn resource(change: impl FnOnce(&mut Spec)) -> Model {
         let mut spec = Spec::new("builtin:kitten");
         change(&mut spec);
         Model::new("kitten", spec)
     }
 
     fn refused(change: impl FnOnce(&mut Spec)) -> InvalidModel {
-        model(change).desired(|_| None).unwrap_err()
+        resource(change).desired(|_| None).unwrap_err()
     }
 
     fn token() -> Option<CredentialsReference> {
@@ -112,18 +155,18 @@ mod tests {
 
     #[test]
     fn the_least_resource_is_one_replica_of_its_source() {
-        let desired = model(|_| ()).desired(|_| panic!("it names no secret")).unwrap();
+        let desired = resource(|_| ()).desired(|_| panic!("it names no secret")).unwrap();
         assert_eq!(desired, ModelSpec::new("kitten".parse().unwrap(), "builtin:kitten".parse().unwrap()));
     }
 
     #[test]
     fn every_field_of_the_resource_reaches_core() {
         let digest = format!("sha256:{}", "ab".repeat(32));
-        let model = model(|spec| {
+        let full = resource(|spec| {
             spec.alias = Some("Org/Kitten:Q8".into());
             spec.digest = Some(digest.clone());
             spec.credentials = token();
-            spec.replicas = 3;
+            spec.autoscaling = Some(model::Autoscaling { min: 0, max: 5, target: 2, scale_down_delay_seconds: 60 });
             spec.engine = Engine {
                 context: Some(4096),
                 slots: Some(2),
@@ -135,13 +178,14 @@ mod tests {
             spec.placement.selector = [("disk".into(), "fast".into())].into();
             spec.retire = vec!["kitten-00000000-1".into()];
         });
-        let desired = model.desired(|reference| (reference.key == "token").then(|| Secret::new("dTpw"))).unwrap();
+        let desired = full.desired(|reference| (reference.key == "token").then(|| Secret::new("dTpw"))).unwrap();
         let expected = ModelSpec {
             name: "Org/Kitten:Q8".parse().unwrap(),
             source: "builtin:kitten".parse().unwrap(),
             digest: Some(digest.parse().unwrap()),
             credentials: Some(Credentials { kind: CredentialsKind::Basic, value: Secret::new("dTpw") }),
-            replicas: 3,
+            replicas: 1,
+            autoscaling: Some(Autoscaling { min: 0, max: 5, target: 2, scale_down_delay: 60 }),
             engine: EngineSettings {
                 context: Some(4096),
                 slots: Some(2),
@@ -159,12 +203,25 @@ mod tests {
     }
 
     #[test]
+    fn a_number_of_replicas_reaches_core() {
+        let desired = resource(|spec| spec.replicas = Some(3)).desired(|_| None).unwrap();
+        assert_eq!((desired.replicas, desired.autoscaling), (3, None));
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_field() {
         let told = [
             (refused(|spec| spec.alias = Some("-x".into())), "spec.alias: model name \"-x\""),
             (refused(|spec| spec.source = "kitten".into()), "spec.source: \"kitten\" has no scheme"),
             (refused(|spec| spec.digest = Some("md5:0".into())), "spec.digest: \"md5:0\" is no digest"),
             (refused(|spec| spec.retire = vec!["A".into()]), "spec.retire: worker name \"A\""),
+            (
+                refused(|spec| {
+                    let bounds = model::Autoscaling { min: 2, max: 1, target: 1, scale_down_delay_seconds: 0 };
+                    spec.autoscaling = Some(bounds);
+                }),
+                "spec.autoscaling: min 2 is above max 1",
+            ),
             (refused(|spec| spec.credentials = token()), "spec.credentials: there is no Secret \"hub\""),
         ];
         for (error, beginning) in told {

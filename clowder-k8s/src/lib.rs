@@ -1,8 +1,23 @@
 #![doc = include_str!("../README.md")]
 
+mod backend;
+mod call;
 mod convert;
+mod desired;
+mod details;
+mod mirror;
 pub mod model;
+pub mod names;
+pub mod observe;
+pub mod pod;
+mod publish;
 pub mod status;
+mod statuses;
 
+pub use backend::KubernetesBackend;
 pub use convert::InvalidModel;
+pub use desired::{DesiredRefused, KubernetesDesired};
 pub use model::Model;
+pub use pod::WorkerTemplate;
+pub use publish::StatusWriter;
+pub use statuses::statuses;

@@ -11,13 +11,17 @@
 //! [`Model::desired`], and a resource that is wrong says so in its own status.
 
 use crate::status::Status;
-use clowder_core::model::KvType;
+use clowder_core::autoscale;
+use clowder_core::model::{EngineSettings, KvType};
 use clowder_core::secret::CredentialsKind;
 use clowder_core::url::MAX_LENGTH;
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// The most replicas of a model: a slip of the finger shall not plan a million workers.
+const MAX_REPLICAS: u32 = 1000;
 
 /// What is asked for: a model from a source, so many times, under these settings.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,22 +35,37 @@ use std::collections::BTreeMap;
     doc = "A model that workers of this cluster serve.",
     category = "clowder",
     scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas"),
+    validation = Rule::new("has(self.spec.alias) || self.metadata.name.size() <= 63")
+        .message("metadata.name is too long for the name of a model, which has 63 characters at most: give it one in spec.alias"),
     printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
     printcolumn = r#"{"name":"Ready","type":"integer","jsonPath":".status.ready"}"#,
     printcolumn = r#"{"name":"Desired","type":"integer","jsonPath":".spec.replicas"}"#,
+    printcolumn = r#"{"name":"Min","type":"integer","jsonPath":".spec.autoscaling.min","priority":1}"#,
+    printcolumn = r#"{"name":"Max","type":"integer","jsonPath":".spec.autoscaling.max","priority":1}"#,
+    printcolumn = r#"{"name":"Alias","type":"string","jsonPath":".spec.alias","priority":1}"#,
     printcolumn = r#"{"name":"Source","type":"string","jsonPath":".spec.source","priority":1}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.reason","priority":1}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
+// Immutable, as the source is: what a name stands for does not change under those who ask for it.
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "has(self.alias) == has(oldSelf.alias) && (!has(self.alias) || self.alias == oldSelf.alias)",
+        "message": "the name of a model does not change: make another model",
+    },
+    {
+        "rule": "!(has(self.replicas) && has(self.autoscaling))",
+        "message": "replicas and autoscaling exclude each other: take one of them out",
+    },
+]))]
 pub struct Spec {
     /// The name clients ask for, where it is not the resource's own: 1 to 63 letters, digits, '.', '_', '-', ':' or '/',
     /// beginning with a letter or digit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,62}$"))]
+    #[schemars(with = "String", regex(pattern = r"^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,62}$"))]
     pub alias: Option<String>,
     /// Where the model's bytes come from: hf://OWNER/REPO:QUANT, hf://OWNER/REPO/FILE.gguf, https://..., file:///PATH.
-    // Immutable: what a name stands for does not change under those who ask for it.
     #[schemars(length(min = 1, max = MAX_LENGTH), extend("x-kubernetes-validations" = [{
         "rule": "self == oldSelf",
         "message": "the source of a model does not change: make another model",
@@ -59,10 +78,14 @@ pub struct Spec {
     /// What the source asks for before it hands out bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<CredentialsReference>,
-    /// How many workers shall serve it.
-    #[serde(default = "one")]
-    #[schemars(range(min = 0, max = i32::MAX), extend("format" = "int32"))]
-    pub replicas: u32,
+    /// How many workers shall serve it; 1 where neither this nor autoscaling is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32", range(min = 0, max = MAX_REPLICAS), extend("format" = "int32"))]
+    pub replicas: Option<u32>,
+    /// The bounds within which their number follows the demand, in place of replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Autoscaling")]
+    pub autoscaling: Option<Autoscaling>,
     /// How each of them runs it.
     #[serde(default)]
     pub engine: Engine,
@@ -71,8 +94,30 @@ pub struct Spec {
     pub placement: Placement,
     /// Workers that go first when there are more than replicas.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 1024))]
+    #[schemars(schema_with = "worker_names")]
     pub retire: Vec<String>,
+}
+
+/// The bounds within which the replicas of a model follow its demand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{ "rule": "self.min <= self.max", "message": "min is above max" }]))]
+pub struct Autoscaling {
+    /// The fewest replicas; 0 lets the model sleep while nobody asks for it.
+    #[serde(default = "fewest")]
+    #[schemars(range(min = 0, max = MAX_REPLICAS), extend("format" = "int32"))]
+    pub min: u32,
+    /// The most replicas.
+    #[schemars(range(min = 1, max = MAX_REPLICAS), extend("format" = "int32"))]
+    pub max: u32,
+    /// Requests at the same time that one replica is worth.
+    #[serde(default = "target")]
+    #[schemars(range(min = 1, max = 10_000), extend("format" = "int32"))]
+    pub target: u32,
+    /// Seconds for which fewer must have been enough before replicas go.
+    #[serde(default = "scale_down_delay")]
+    #[schemars(range(min = 0, max = 86_400), extend("format" = "int32"))]
+    pub scale_down_delay_seconds: u32,
 }
 
 /// Where credentials for a source are kept, and how they are presented.
@@ -104,11 +149,11 @@ pub struct SecretKeyReference {
 pub struct Engine {
     /// Tokens of context of one request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = i32::MAX), extend("format" = "int32"))]
+    #[schemars(range(min = EngineSettings::LEAST_CONTEXT, max = i32::MAX), extend("format" = "int32"))]
     pub context: Option<u32>,
     /// Requests generated at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1024), extend("format" = "int32"))]
+    #[schemars(range(min = 1, max = EngineSettings::MOST_SLOTS), extend("format" = "int32"))]
     pub slots: Option<u32>,
     /// Number format of the KV cache.
     #[serde(default)]
@@ -116,7 +161,7 @@ pub struct Engine {
     pub kv_type: KvType,
     /// Threads of the matrix kernels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1024), extend("format" = "int32"))]
+    #[schemars(range(min = 1, max = EngineSettings::MOST_THREADS), extend("format" = "int32"))]
     pub threads: Option<u32>,
     /// Layers kept on an accelerator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,7 +174,7 @@ pub struct Engine {
 pub struct Placement {
     /// One entry for each replica that must run on that node; the replicas beyond them run anywhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 1024))]
+    #[schemars(schema_with = "node_names")]
     pub pinned: Vec<String>,
     /// Labels that a node must carry.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -145,7 +190,8 @@ impl Spec {
             source: source.into(),
             digest: None,
             credentials: None,
-            replicas: one(),
+            replicas: None,
+            autoscaling: None,
             engine: Engine::default(),
             placement: Placement::default(),
             retire: Vec::new(),
@@ -159,12 +205,36 @@ impl Placement {
     }
 }
 
-fn one() -> u32 {
-    1
+fn fewest() -> u32 {
+    autoscale::Autoscaling::default().min
+}
+
+fn target() -> u32 {
+    autoscale::Autoscaling::default().target
+}
+
+fn scale_down_delay() -> u32 {
+    autoscale::Autoscaling::default().scale_down_delay
 }
 
 fn credentials_kind(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "enum": [CredentialsKind::Bearer, CredentialsKind::Basic] })
+}
+
+fn node_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": MAX_REPLICAS,
+        "items": { "type": "string", "minLength": 1, "maxLength": 253 },
+    })
+}
+
+fn worker_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": MAX_REPLICAS,
+        "items": { "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$" },
+    })
 }
 
 fn kv_type(_: &mut SchemaGenerator) -> Schema {

@@ -30,7 +30,10 @@ fn the_definition_guards_what_it_should() {
     let spec = &version["schema"]["openAPIV3Schema"]["properties"]["spec"];
     assert_eq!(spec["required"], serde_json::json!(["source"]));
     assert_eq!(spec["properties"]["source"]["x-kubernetes-validations"][0]["rule"], "self == oldSelf");
-    assert_eq!(spec["properties"]["replicas"]["default"], 1);
+    assert!(spec["x-kubernetes-validations"][0]["rule"].as_str().is_some_and(|rule| rule.contains("oldSelf.alias")));
+    let root = &version["schema"]["openAPIV3Schema"]["x-kubernetes-validations"];
+    assert!(root[0]["rule"].as_str().is_some_and(|rule| rule.contains("self.metadata.name")));
+    assert_eq!(spec["properties"]["autoscaling"]["required"], serde_json::json!(["max"]));
     assert_eq!(spec["properties"]["replicas"]["minimum"], 0.0);
     assert_eq!(version["subresources"]["scale"]["specReplicasPath"], ".spec.replicas");
     assert_eq!(version["subresources"]["scale"]["statusReplicasPath"], ".status.replicas");
@@ -42,7 +45,7 @@ fn the_front_pages_example_is_a_model() {
     let mut spec = Spec::new("hf://unsloth/SmolLM2-135M-Instruct-GGUF:Q4_K_M");
     let secret_key_ref = SecretKeyReference { name: "hugging-face".into(), key: "token".into() };
     spec.credentials = Some(CredentialsReference { kind: CredentialsKind::Bearer, secret_key_ref });
-    spec.replicas = 2;
+    spec.replicas = Some(2);
     spec.engine.context = Some(4096);
     let example = yaml(&Model::new("smol", spec));
     assert!(

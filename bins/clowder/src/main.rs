@@ -10,6 +10,7 @@ mod home;
 mod names;
 mod output;
 mod progress;
+mod replicas;
 mod serve;
 mod sse;
 

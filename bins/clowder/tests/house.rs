@@ -42,15 +42,16 @@ fn the_crates_stand_on_core_and_never_on_each_other() {
 }
 
 #[test]
-fn only_the_runtime_knows_llama_cpp_and_no_one_here_knows_kubernetes() {
+fn only_the_runtime_knows_llama_cpp_and_only_one_crate_kubernetes() {
     assert_absent("clowder-storage", &["llama-cpp-2", "llama-cpp-sys-2", "kube"]);
     assert_absent("clowder-balancer", &["llama-cpp-2", "llama-cpp-sys-2", "kube"]);
     assert_absent("clowder-runtime", &["kube", "reqwest"]);
+    assert_absent("clowder-k8s", &["llama-cpp-2", "llama-cpp-sys-2", "axum", "reqwest"]);
 }
 
 #[test]
 fn one_tls_provider() {
-    for package in ["clowder", "clowder-storage", "clowder-balancer"] {
+    for package in ["clowder", "clowder-storage", "clowder-balancer", "clowder-k8s"] {
         assert_absent(package, &["native-tls", "openssl-sys", "ring"]);
     }
 }

@@ -65,6 +65,7 @@ async fn admit(
     if !snapshot.routes.contains_key(&request.model) {
         return Err(unknown(&request.model, &snapshot));
     }
-    record.of_model(&request.model);
+    let demand = request.model.parse().ok().map(|model| shared.parts.demand.enter(model));
+    record.of_model(&request.model, demand);
     Ok((request, place))
 }

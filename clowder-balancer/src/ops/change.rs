@@ -1,6 +1,7 @@
 //! Changes of desired state, as pure functions of what is recorded.
 
 use crate::error::ApiError;
+use clowder_core::autoscale::Autoscaling;
 use clowder_core::model::{EngineSettings, PlacementRules};
 use clowder_core::secret::{Credentials, CredentialsKind};
 use clowder_core::source::Digest;
@@ -28,6 +29,7 @@ pub(super) struct CreateModel {
     credentials: Option<String>,
     credentials_type: Option<CredentialsKind>,
     replicas: Option<u32>,
+    autoscaling: Option<Value>,
     engine: Option<Value>,
     placement: Option<Value>,
 }
@@ -43,6 +45,8 @@ pub(super) struct PatchModel {
     credentials: Option<Option<String>>,
     credentials_type: Option<CredentialsKind>,
     replicas: Option<u32>,
+    #[serde(default, deserialize_with = "nullable")]
+    autoscaling: Option<Option<Value>>,
     engine: Option<Value>,
     placement: Option<Value>,
 }
@@ -58,6 +62,7 @@ impl CreateModel {
             credentials: self.credentials.map(Some),
             credentials_type: self.credentials_type,
             replicas: self.replicas,
+            autoscaling: self.autoscaling.map(Some),
             engine: self.engine,
             placement: self.placement,
         };
@@ -72,11 +77,14 @@ impl PatchModel {
         if let Some(source) = &self.source {
             spec.source = url("source", source)?;
         }
-        if let Some(digest) = self.digest {
-            spec.digest = match digest {
-                Some(text) => Some(text.parse::<Digest>().map_err(|error| refused("digest", &error))?),
-                None => None,
-            };
+        match self.digest {
+            Some(Some(text)) => {
+                spec.digest = Some(text.parse::<Digest>().map_err(|error| refused("digest", &error))?);
+            }
+            Some(None) => spec.digest = None,
+            // A digest is that of one source's bytes.
+            None if spec.source != current.source => spec.digest = None,
+            None => {}
         }
         match self.credentials {
             Some(Some(value)) => {
@@ -94,6 +102,16 @@ impl PatchModel {
         }
         if let Some(replicas) = self.replicas {
             spec.replicas = bounded("replicas", replicas)?;
+        }
+        match (&self.autoscaling, self.replicas) {
+            (Some(Some(bounds)), None) => spec.autoscaling = Some(autoscaling(spec.autoscaling, bounds)?),
+            (Some(Some(_)), Some(_)) => {
+                let message = "`replicas` and `autoscaling` exclude each other: send one of them.";
+                return Err(ApiError::invalid("autoscaling", message));
+            }
+            // A number of replicas is what is kept to from now on.
+            (Some(None), _) | (None, Some(_)) => spec.autoscaling = None,
+            (None, None) => {}
         }
         if let Some(engine) = &self.engine {
             spec.engine = merged::<EngineSettings>("engine", &spec.engine, engine)?;
@@ -135,7 +153,7 @@ impl AddWorker {
             Some(spec) if spec.source != self.source => return Err(other_source(spec)),
             Some(spec) => {
                 let replicas = bounded("modelAlias", spec.replicas.saturating_add(1))?;
-                ModelSpec { replicas, ..spec.clone() }
+                ModelSpec { replicas, autoscaling: None, ..spec.clone() }
             }
             None => ModelSpec::new(self.name, self.source),
         };
@@ -222,6 +240,14 @@ fn bounded(param: &'static str, replicas: u32) -> Result<u32, ApiError> {
         return Ok(replicas);
     }
     Err(ApiError::invalid(param, format!("{replicas} replicas are more than the {MAX_REPLICAS} a model may have.")))
+}
+
+/// The bounds after this change of them.
+fn autoscaling(current: Option<Autoscaling>, patch: &Value) -> Result<Autoscaling, ApiError> {
+    let bounds = merged::<Autoscaling>("autoscaling", &current.unwrap_or_default(), patch)?;
+    bounds.check().map_err(|error| refused("autoscaling", &error))?;
+    bounded("autoscaling", bounds.max)?;
+    Ok(bounds)
 }
 
 /// Only what a worker's command line takes: what it refuses would be started again and again.
@@ -322,6 +348,14 @@ mod tests {
     }
 
     #[test]
+    fn a_digest_is_that_of_its_source() {
+        let digest = format!("sha256:{}", "ab".repeat(32));
+        let before = ModelSpec { digest: Some(digest.parse().unwrap()), ..spec() };
+        assert_eq!(patch(r#"{"replicas":2}"#, &before).unwrap().digest, before.digest);
+        assert_eq!(patch(r#"{"source":"https://other.example/m.gguf"}"#, &before).unwrap().digest, None);
+    }
+
+    #[test]
     fn refusals_name_the_field() {
         let refusals: Vec<String> = [
             r#"{"replica":1}"#,
@@ -336,12 +370,28 @@ mod tests {
             r#"{"source":"m.gguf"}"#,
             r#"{"digest":"md5:1"}"#,
             r#"{"credentials":"a b"}"#,
+            r#"{"autoscaling":{"min":2,"max":1}}"#,
+            r#"{"autoscaling":{"max":1},"replicas":2}"#,
+            r#"{"autoscaling":{"most":1}}"#,
             r#"{"credentials_type":"basic"}"#,
         ]
         .into_iter()
         .map(|json| patch(json, &spec()).unwrap_err())
         .collect();
         insta::assert_snapshot!(refusals.join("\n"));
+    }
+
+    #[test]
+    fn a_number_of_replicas_ends_autoscaling() {
+        let scaled = patch(r#"{"autoscaling":{"min":0,"max":3}}"#, &spec()).unwrap();
+        let bounds = Autoscaling { min: 0, max: 3, ..Autoscaling::default() };
+        assert_eq!(scaled.autoscaling, Some(bounds));
+        let more = patch(r#"{"autoscaling":{"max":5}}"#, &scaled).unwrap();
+        assert_eq!(more.autoscaling, Some(Autoscaling { max: 5, ..bounds }));
+        assert_eq!(patch(r#"{"engine":{"slots":2}}"#, &scaled).unwrap().autoscaling, Some(bounds));
+        assert_eq!(patch(r#"{"autoscaling":null}"#, &scaled).unwrap().autoscaling, None);
+        let fixed = patch(r#"{"replicas":2}"#, &scaled).unwrap();
+        assert_eq!((fixed.autoscaling, fixed.replicas), (None, 2));
     }
 
     #[test]

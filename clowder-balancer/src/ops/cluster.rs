@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
+use clowder_core::demand::DemandSource as _;
 use clowder_core::store::CachedModel;
 use clowder_core::{Node, chain};
 use futures::{Stream, StreamExt, stream};
@@ -18,6 +19,8 @@ use tokio::time::timeout;
 /// Nodes asked for their cache at the same time, and how long each may take.
 const CACHES_AT_ONCE: usize = 16;
 const CACHE_TIME: Duration = Duration::from_secs(3);
+/// The least time between two events about the demand: requests come faster than anybody scales.
+const DEMAND_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) async fn workers(State(shared): State<Arc<Shared>>) -> Json<Listed<WorkerView>> {
     let snapshot = shared.directory.load();
@@ -78,6 +81,16 @@ pub(super) async fn events(State(shared): State<Arc<Shared>>) -> Sse<impl Stream
                 return Some((Ok(event), (shared, versions, last)));
             }
         }
+    });
+    Sse::new(events.take_until(stopping.cancelled_owned())).keep_alive(KeepAlive::default())
+}
+
+/// Requests of each model at this gateway, waiting and under way, now and after each change, until the gateway stops.
+pub(super) async fn demand(State(shared): State<Arc<Shared>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let stopping = shared.stopping.clone();
+    let events = shared.parts.demand.watch().then(|demands| async move {
+        tokio::time::sleep(DEMAND_PAUSE).await;
+        Ok(Event::default().event("demand").json_data(&*demands).unwrap_or_default())
     });
     Sse::new(events.take_until(stopping.cancelled_owned())).keep_alive(KeepAlive::default())
 }

@@ -37,6 +37,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/api/v1/nodes", get(cluster::nodes))
         .route("/api/v1/status", get(cluster::status))
         .route("/api/v1/events", get(cluster::events))
+        .route("/api/v1/demand", get(cluster::demand))
         .route_layer(from_fn_with_state(shared.clone(), authorize))
 }
 

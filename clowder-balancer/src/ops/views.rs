@@ -1,6 +1,7 @@
 //! What the operational API shows of models, workers and nodes.
 
 use crate::directory::Snapshot;
+use clowder_core::autoscale::Autoscaling;
 use clowder_core::gguf::GgufFacts;
 use clowder_core::model::{EngineSettings, PlacementRules};
 use clowder_core::node::Capacity;
@@ -43,7 +44,9 @@ pub(super) struct ModelView {
     name: ModelName,
     source: ModelUrl,
     digest: Option<Digest>,
+    /// Those asked for, or those that the demand is worth.
     replicas: u32,
+    autoscaling: Option<Autoscaling>,
     ready: usize,
     phase: ModelPhase,
     reason: Option<String>,
@@ -64,19 +67,22 @@ impl ModelView {
         let workers: Vec<&Arc<Worker>> =
             snapshot.inventory.workers.values().filter(|worker| worker.model == *name).collect();
         let ready = workers.iter().filter(|worker| worker.serving().is_some()).count();
-        let (phase, reason) = match status {
-            Some(status) if status.generation >= desired.generation => (status.phase, status.reason.clone()),
+        let (replicas, phase, reason) = match status {
+            Some(status) if status.generation >= desired.generation => {
+                (status.spec.replicas, status.phase, status.reason.clone())
+            }
             // Nobody shall take the state of an older record for that of this one.
             _ => {
                 let phase = if ready > 0 { ModelPhase::Degraded } else { ModelPhase::Pending };
-                (phase, Some(format!("generation {} is being planned", desired.generation)))
+                (spec.replicas, phase, Some(format!("generation {} is being planned", desired.generation)))
             }
         };
         Some(Self {
             name: name.clone(),
             source: spec.source.clone(),
             digest: spec.digest,
-            replicas: spec.replicas,
+            replicas,
+            autoscaling: spec.autoscaling,
             ready,
             phase,
             reason,

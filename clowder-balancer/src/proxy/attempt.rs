@@ -2,12 +2,12 @@
 
 use super::body::Upstream;
 use super::headers;
+use crate::config::Timeouts;
 use crate::endpoint::Endpoint;
 use crate::request::ValidRequest;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use std::time::Duration;
 
 /// Answers up to this size that are no event streams are read whole before their first byte is passed on: if the worker
 /// dies half-way, the request can still go to another.
@@ -68,15 +68,20 @@ impl From<reqwest::Error> for Failure {
 }
 
 /// The client for workers: pooled, straight to them whatever proxy the environment names, and following nothing.
-pub(crate) fn client(connect: Duration, idle: Duration) -> Result<reqwest::Client, reqwest::Error> {
+/// `authorization` goes with every request.
+pub(crate) fn client(
+    timeouts: &Timeouts,
+    authorization: Option<HeaderValue>,
+) -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
+        .default_headers(authorization.map(|value| (header::AUTHORIZATION, value)).into_iter().collect())
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .http1_only()
         .tcp_nodelay(true)
-        .connect_timeout(connect)
-        .read_timeout(idle)
+        .connect_timeout(timeouts.connect)
+        .read_timeout(timeouts.idle)
         .pool_max_idle_per_host(64)
         .build()
 }

@@ -9,6 +9,7 @@ pub(crate) use worker::{FakeWorker, Step, chat_answer, json, sse};
 
 use clowder_balancer::{Auth, Collaborators, Gateway, GatewayConfig};
 use clowder_core::backend::Backend as _;
+use clowder_core::demand::DemandBoard;
 use clowder_core::desired::DesiredStore as _;
 use clowder_core::status::{ModelPhase, ModelStatus, ModelStatuses};
 use clowder_core::testing::{InMemoryBackend, InMemoryDesired, InMemoryStore, PATIENCE};
@@ -30,6 +31,7 @@ pub(crate) struct House {
     pub(crate) backend: Arc<InMemoryBackend>,
     pub(crate) desired: Arc<InMemoryDesired>,
     pub(crate) statuses: watch::Sender<Arc<ModelStatuses>>,
+    pub(crate) demand: Arc<DemandBoard>,
     pub(crate) http: reqwest::Client,
     pub(crate) stop: CancellationToken,
     pub(crate) served: JoinHandle<std::io::Result<()>>,
@@ -50,11 +52,13 @@ impl House {
         let mut config = GatewayConfig { auth, ..GatewayConfig::default() };
         config.timeouts.backoff = std::time::Duration::from_millis(10);
         change(&mut config);
+        let demand = DemandBoard::new();
         let parts = Collaborators {
             backend: backend.clone(),
             desired: desired.clone(),
             statuses: statuses.subscribe(),
             store: Arc::new(InMemoryStore::new("a".into(), [])),
+            demand: demand.clone(),
         };
         let gateway = Gateway::new(config, parts).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -62,7 +66,7 @@ impl House {
         let stop = CancellationToken::new();
         let served = tokio::spawn(gateway.serve(listener, stop.clone().cancelled_owned()));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { base, backend, desired, statuses, http, stop, served }
+        Self { base, backend, desired, statuses, demand, http, stop, served }
     }
 
     /// Records a model of this name.

@@ -1,4 +1,4 @@
-//! What went wrong, as a status and `{"error":{"message","code"}}`.
+//! What went wrong, as a status and `{"error":{"message","code"}}`, with `actual` beside them where a digest does not fit.
 
 use axum::Json;
 use axum::http::header::WWW_AUTHENTICATE;
@@ -66,7 +66,11 @@ impl IntoResponse for ApiError {
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(message, "a call failed");
         }
-        let body = Json(json!({"error": {"message": message, "code": code}}));
+        let mut body = json!({"error": {"message": message, "code": code}});
+        if let Self::Store(StoreError::DigestMismatch { actual, .. }) = &self {
+            body["error"]["actual"] = json!(actual);
+        }
+        let body = Json(body);
         match status {
             StatusCode::UNAUTHORIZED => (status, [(WWW_AUTHENTICATE, "Bearer")], body).into_response(),
             _ => (status, body).into_response(),

@@ -7,6 +7,7 @@ use crate::exit::Error;
 use crate::home::read_secret;
 use crate::names;
 use crate::progress::Progress;
+use crate::replicas::Replicas;
 use clowder_core::model::{EngineSettings, KvType};
 use clowder_core::{ModelName, ModelUrl, Secret};
 use serde_json::{Map, Value, json};
@@ -20,9 +21,9 @@ pub(crate) struct DeployArgs {
     /// The name that clients ask for [default: made from the source]
     #[arg(long)]
     name: Option<ModelName>,
-    /// Workers that serve it
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    replicas: u32,
+    /// Workers that serve it: a number, or bounds such as 0..3, within which they follow the demand
+    #[arg(long, value_name = "N", default_value = "1")]
+    replicas: Replicas,
     /// A node that a replica must run on; given again, for one replica more
     #[arg(long, value_name = "NODE")]
     node: Vec<String>,
@@ -129,7 +130,7 @@ fn outcome(client: &Client, model: &ModelView) -> String {
 fn body(args: &DeployArgs, source: &ModelUrl) -> Result<Value, Error> {
     let mut body = Map::new();
     body.insert("source".into(), source.to_string().into());
-    body.insert("replicas".into(), args.replicas.into());
+    args.replicas.write(&mut body);
     if let Some(name) = &args.name {
         body.insert("name".into(), name.as_str().into());
     }
@@ -176,6 +177,8 @@ mod tests {
 
     #[test]
     fn only_what_was_said_is_sent() {
+        let bounds = serde_json::json!({ "source": "builtin:kitten", "autoscaling": { "min": 0, "max": 2 } });
+        assert_eq!(body(&["kitten", "--replicas", "0..2"]), bounds);
         assert_eq!(body(&["kitten"]), serde_json::json!({ "source": "builtin:kitten", "replicas": 1 }));
         let said = ["kitten", "--name", "k", "--slots", "2", "--kv-type", "q8_0", "--node", "a", "--node", "b"];
         assert_eq!(

@@ -5,20 +5,17 @@ use crate::exit::Error;
 use crate::names;
 use crate::output::Output;
 use crate::serve::{Options, Server, Termination, builtin};
-use clowder_balancer::PolicyKind;
+use clowder_balancer::{ApiKeysError, PolicyKind, read_api_keys};
 use clowder_core::model::EngineSettings;
 use clowder_core::status::{ModelPhase, ModelStatuses};
-use clowder_core::{ModelName, ModelSpec, ModelUrl, Secret};
+use clowder_core::{ModelName, ModelSpec, ModelUrl, Secret, chain};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-
-/// The most API keys read.
-const MAX_KEYS: usize = 10_000;
 
 /// Options of `serve`.
 #[derive(clap::Args, Clone, Debug)]
@@ -81,6 +78,14 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
 }
 
 impl ServeArgs {
+    fn api_keys(&self) -> Result<Vec<Secret>, Error> {
+        let Some(path) = &self.api_key_file else { return Ok(Vec::new()) };
+        read_api_keys(path).map_err(|error| match error {
+            ApiKeysError::NotFound { .. } => Error::not_found(error.to_string()),
+            error => Error::usage(chain(&error)),
+        })
+    }
+
     fn options(&self) -> Result<Options, Error> {
         let source = match (&self.model, self.no_model) {
             (_, true) => None,
@@ -96,27 +101,12 @@ impl ServeArgs {
             address: self.address,
             first_model,
             policy: self.policy,
-            api_keys: self.api_key_file.as_deref().map(read_keys).transpose()?.unwrap_or_default(),
+            api_keys: self.api_keys()?,
             allowed_hosts: self.allow_host.clone(),
             cache: self.cache_dir.clone(),
             memory: self.memory,
             drain: self.drain,
         })
-    }
-}
-
-/// The keys of a file: one a line, blank lines and lines beginning with # left out.
-fn read_keys(path: &Path) -> Result<Vec<Secret>, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => Error::not_found(format!("there is no API key file {}", path.display())),
-        _ => Error::File { what: format!("reading the API keys from {}", path.display()), source },
-    })?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let keys: Vec<Secret> = lines.take(MAX_KEYS + 1).map(Secret::new).collect();
-    match keys.len() {
-        0 => Err(Error::usage(format!("{} holds no API key: write one a line", path.display()))),
-        count if count > MAX_KEYS => Err(Error::usage(format!("{} holds more than {MAX_KEYS} keys", path.display()))),
-        _ => Ok(keys),
     }
 }
 
@@ -195,16 +185,5 @@ mod tests {
         for bad in ["", "GiB", "-1", "0", "1 parsec", "9e99"] {
             assert!(parse_bytes(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn keys_are_lines() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("keys");
-        std::fs::write(&file, "# ours\none\n\n  two \n").unwrap();
-        let keys = read_keys(&file).unwrap();
-        assert_eq!(keys.iter().map(Secret::expose).collect::<Vec<_>>(), ["one", "two"]);
-        std::fs::write(&file, "# none\n").unwrap();
-        assert!(matches!(read_keys(&file), Err(Error::Usage { .. })));
     }
 }

@@ -4,6 +4,7 @@ use super::lock::HomeLock;
 use super::{ServeError, storage};
 use crate::home::Home;
 use clowder_balancer::{AdminToken, Auth, Collaborators, Gateway, GatewayConfig, PolicyKind, check_exposure};
+use clowder_core::demand::DemandBoard;
 use clowder_core::placement::MemoryFit;
 use clowder_core::status::ModelStatuses;
 use clowder_core::{Backend, DesiredStore, ModelSpec, ModelStore, Reconciler, Secret};
@@ -81,6 +82,7 @@ impl Server {
             admin_token: Some(token.secret().clone()),
             api_keys: options.api_keys,
             allowed_hosts: options.allowed_hosts,
+            worker_key: None,
         };
         check_exposure(options.address, &auth).map_err(|source| ServeError::Exposed { source })?;
         let listener = listen(options.address).await?;
@@ -104,12 +106,14 @@ impl Server {
         let backend = Arc::new(backend);
         let runner: Arc<dyn Backend> = backend.clone();
         let source = Arc::new(CachedSource::new(cache));
-        let reconciler = Reconciler::new(Arc::clone(&desired), Arc::clone(&runner), Arc::new(MemoryFit), source);
+        let demand = DemandBoard::new();
+        let reconciler = Reconciler::new(Arc::clone(&desired), Arc::clone(&runner), Arc::new(MemoryFit), source)
+            .with_demand(Arc::new(Arc::clone(&demand)));
         let statuses = reconciler.statuses();
 
         let mut config = GatewayConfig { policy: options.policy, auth, ..GatewayConfig::default() };
         config.timeouts.drain = options.drain;
-        let parts = Collaborators { backend: runner, desired, statuses: statuses.clone(), store };
+        let parts = Collaborators { backend: runner, desired, statuses: statuses.clone(), store, demand };
         let gateway = Gateway::new(config, parts).map_err(ServeError::part("the gateway"))?;
         let (serving, reconciling) = (CancellationToken::new(), CancellationToken::new());
         let until = serving.clone().cancelled_owned();

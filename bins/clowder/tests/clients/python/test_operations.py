@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -99,6 +100,25 @@ def test_deploys_and_scaling_under_load(load):
     eventually("one kitten serves", lambda: ready("kitten", 1) and len(model("kitten")["workers"]) == 1)
     for name in ("from-file", "from-web"):
         operate("DELETE", f"/api/v1/models/{name}")
+
+
+def test_a_model_sleeps_until_it_is_asked(client):
+    sleepy = {"name": "sleepy", "source": "builtin:kitten", "autoscaling": {"min": 0, "max": 1, "scale_down_delay": 2}}
+    operate("POST", "/api/v1/models", sleepy)
+    eventually("sleepy sleeps", lambda: model("sleepy")["phase"] == "idle")
+    assert model("sleepy")["workers"] == []
+
+    def ask(_: int) -> str:
+        messages = [{"role": "user", "content": "What is Clowder?"}]
+        return client.chat.completions.create(model="sleepy", messages=messages, temperature=0).choices[0].message.content
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(ask, range(10)))
+    assert all("Clowder" in answer for answer in answers), answers
+    (worker,) = model("sleepy")["workers"]
+    assert worker["restarts"] == 0, "ten requests, one start"
+    eventually("sleepy sleeps again", lambda: model("sleepy")["phase"] == "idle" and model("sleepy")["workers"] == [])
+    operate("DELETE", "/api/v1/models/sleepy")
 
 
 def test_a_killed_worker_comes_back_and_says_why():

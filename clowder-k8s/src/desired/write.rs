@@ -1,0 +1,208 @@
+//! A desired model as a resource.
+
+use crate::model::{Autoscaling, CredentialsReference, Engine, Model, Placement, SecretKeyReference, Spec};
+use crate::names::credentials_secret;
+use clowder_core::autoscale;
+use clowder_core::model::{EngineSettings, ModelSpec, PlacementRules};
+use clowder_core::secret::Credentials;
+use kube::api::DynamicObject;
+use serde_json::{Map, Value};
+
+/// The fields of a resource's specification that are a record's; others are left as they are.
+const FIELDS: [&str; 9] =
+    ["alias", "source", "digest", "credentials", "replicas", "autoscaling", "engine", "placement", "retire"];
+
+/// Where a record's credentials are kept, and what has to be done for it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Kept {
+    /// There are none.
+    Nowhere,
+    /// They are where they were.
+    There(CredentialsReference),
+    /// They are new, and go where this says.
+    New(CredentialsReference, Credentials),
+}
+
+impl Kept {
+    /// The place of the credentials of `after`, where `before` is what the resource asked for until now and `reference` says
+    /// where its credentials are. New ones get a key of their own, so that each resource says at all times which are meant.
+    pub(super) fn of(
+        resource: &str,
+        before: Option<&ModelSpec>,
+        reference: Option<&CredentialsReference>,
+        after: &ModelSpec,
+    ) -> Self {
+        match (&after.credentials, reference) {
+            (after, Some(reference)) if before.is_some_and(|before| before.credentials == *after) => {
+                Self::There(reference.clone())
+            }
+            (None, _) => Self::Nowhere,
+            (Some(credentials), _) => {
+                let key = format!("value-{:08x}", rand::random::<u32>());
+                let secret_key_ref = SecretKeyReference { name: credentials_secret(resource), key };
+                Self::New(CredentialsReference { kind: credentials.kind, secret_key_ref }, credentials.clone())
+            }
+        }
+    }
+
+    pub(super) fn reference(&self) -> Option<&CredentialsReference> {
+        match self {
+            Self::Nowhere => None,
+            Self::There(reference) | Self::New(reference, _) => Some(reference),
+        }
+    }
+}
+
+/// A record as it is read again: under autoscaling, no number of replicas is kept.
+pub(super) fn as_kept(mut record: ModelSpec) -> ModelSpec {
+    if record.autoscaling.is_some() {
+        record.replicas = 1;
+    }
+    record
+}
+
+/// A record as a resource of this name would say it.
+pub(super) fn spec(resource: &str, record: &ModelSpec, kept: &Kept) -> Spec {
+    Spec {
+        alias: (record.name.as_str() != resource).then(|| record.name.to_string()),
+        source: record.source.to_string(),
+        digest: record.digest.map(|digest| digest.to_string()),
+        credentials: kept.reference().cloned(),
+        replicas: record.autoscaling.is_none().then_some(record.replicas),
+        autoscaling: record.autoscaling.as_ref().map(Autoscaling::from),
+        engine: Engine::from(&record.engine),
+        placement: Placement::from(&record.placement),
+        retire: record.retire.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// A new resource of a record.
+pub(super) fn new_resource(namespace: &str, name: &str, spec: Spec) -> Model {
+    let mut model = Model::new(name, spec);
+    model.metadata.namespace = Some(namespace.to_owned());
+    model
+}
+
+/// A resource that is there, with another record in it. What is none of a record's business stays.
+pub(super) fn changed_resource(object: &DynamicObject, spec: &Spec) -> Result<DynamicObject, serde_json::Error> {
+    let Value::Object(fields) = serde_json::to_value(spec)? else { return Ok(object.clone()) };
+    let mut object = object.clone();
+    if let Some(data) = object.data.as_object_mut() {
+        data.remove("status");
+        let said = data.entry("spec").or_insert_with(|| Value::Object(Map::new()));
+        if let Some(said) = said.as_object_mut() {
+            said.retain(|field, _| !FIELDS.contains(&field.as_str()));
+            said.extend(fields);
+        }
+    }
+    object.metadata.managed_fields = None;
+    Ok(object)
+}
+
+impl From<&EngineSettings> for Engine {
+    fn from(settings: &EngineSettings) -> Self {
+        let EngineSettings { context, slots, kv_type, threads, gpu_layers } = *settings;
+        Self { context, slots, kv_type, threads, gpu_layers }
+    }
+}
+
+impl From<&autoscale::Autoscaling> for Autoscaling {
+    fn from(bounds: &autoscale::Autoscaling) -> Self {
+        let autoscale::Autoscaling { min, max, target, scale_down_delay } = *bounds;
+        Self { min, max, target, scale_down_delay_seconds: scale_down_delay }
+    }
+}
+
+impl From<&PlacementRules> for Placement {
+    fn from(rules: &PlacementRules) -> Self {
+        Self { pinned: rules.pinned.iter().map(ToString::to_string).collect(), selector: rules.selector.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clowder_core::model::KvType;
+    use kube::CustomResourceExt;
+    use serde_json::json;
+
+    fn record() -> ModelSpec {
+        let mut record = ModelSpec::new("Org/Kitten".parse().unwrap(), "builtin:kitten".parse().unwrap());
+        record.digest = Some(format!("sha256:{}", "ab".repeat(32)).parse().unwrap());
+        record.credentials = Some(Credentials::bearer("t"));
+        record.replicas = 3;
+        record.engine = EngineSettings {
+            context: Some(9),
+            slots: Some(2),
+            kv_type: KvType::Q4_0,
+            threads: Some(1),
+            gpu_layers: None,
+        };
+        record.placement.pinned.push("sled-1".into());
+        record.placement.selector.insert("disk".into(), "fast".into());
+        record.retire.push("org-kitten-00000000-1".parse().unwrap());
+        record
+    }
+
+    #[test]
+    fn a_record_survives_being_a_resource() {
+        let scaled = autoscale::Autoscaling { min: 0, max: 9, target: 3, scale_down_delay: 60 };
+        for record in [record(), as_kept(ModelSpec { autoscaling: Some(scaled), ..record() })] {
+            let kept = Kept::of("org-kitten", None, None, &record);
+            let spec = spec("org-kitten", &record, &kept);
+            let reference = spec.credentials.as_ref().unwrap().secret_key_ref.clone();
+            assert_eq!(reference.name, "clowder-credentials-org-kitten");
+            let read = new_resource("clowder", "org-kitten", spec)
+                .desired(|asked| (*asked == reference).then(|| clowder_core::Secret::new("t")));
+            assert_eq!(read.unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_the_resources_needs_no_alias() {
+        let record = ModelSpec::new("kitten".parse().unwrap(), "builtin:kitten".parse().unwrap());
+        let expected = Spec { replicas: Some(1), ..Spec::new("builtin:kitten") };
+        assert_eq!(spec("kitten", &record, &Kept::Nowhere), expected);
+    }
+
+    #[test]
+    fn credentials_stay_where_they_are_until_there_are_others() {
+        let (before, users) = (record(), SecretKeyReference { name: "hub".into(), key: "token".into() });
+        let users = CredentialsReference { kind: Default::default(), secret_key_ref: users };
+        let kept = |after: &ModelSpec| Kept::of("m", Some(&before), Some(&users), after);
+        assert_eq!(kept(&ModelSpec { replicas: 9, ..record() }), Kept::There(users.clone()));
+        assert_eq!(kept(&ModelSpec { credentials: None, ..record() }), Kept::Nowhere);
+        let others = ModelSpec { credentials: Some(Credentials::bearer("u")), ..record() };
+        let keys = [kept(&others), kept(&others)].map(|kept| kept.reference().unwrap().secret_key_ref.clone());
+        assert!(keys.iter().all(|key| key.name == "clowder-credentials-m"));
+        assert_ne!(keys[0].key, keys[1].key, "every change has a key of its own");
+    }
+
+    #[test]
+    fn what_is_none_of_a_records_business_stays() {
+        let object = json!({
+            "apiVersion": "clowder.dev/v1alpha1", "kind": "Model",
+            "metadata": { "name": "m", "resourceVersion": "7", "labels": { "team": "a" } },
+            "spec": { "source": "builtin:kitten", "digest": "sha256:00", "retire": ["x"], "tomorrows": { "field": 1 } },
+            "status": { "phase": "Ready" },
+        });
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        let changed = changed_resource(&object, &Spec::new("builtin:kitten")).unwrap();
+        let expected = json!({
+            "spec": { "source": "builtin:kitten", "engine": { "kvType": "f16" }, "tomorrows": { "field": 1 } },
+        });
+        assert_eq!(changed.data, expected);
+        assert_eq!(changed.metadata, object.metadata);
+    }
+
+    #[test]
+    fn every_field_of_the_schema_is_a_records() {
+        let crd = serde_json::to_value(Model::crd()).unwrap();
+        let properties = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+        let mut fields: Vec<&str> = properties.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut known = FIELDS;
+        fields.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(fields, known);
+    }
+}

@@ -1,0 +1,95 @@
+//! A Node as core's node.
+
+use super::quantity;
+use clowder_core::node::{Capacity, NodeName};
+use k8s_openapi::api::core::v1::Node;
+use std::collections::BTreeSet;
+
+/// Labels of nodes that run the control plane, and only that.
+const CONTROL_PLANE: [&str; 2] = ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"];
+
+/// A Node as core sees it; `None` where it has no name.
+///
+/// New workers may go there if it is ready, not cordoned, without a taint that keeps Pods away, and no control-plane node.
+/// Which models are on it is known to its storage manager alone.
+pub fn node(node: &Node) -> Option<clowder_core::Node> {
+    let name = NodeName(node.metadata.name.clone()?);
+    let allocatable = |resource: &str| {
+        let status = node.status.as_ref()?;
+        Some(status.allocatable.as_ref()?.get(resource)?.0.as_str())
+    };
+    Some(clowder_core::Node {
+        name,
+        labels: node.metadata.labels.clone().unwrap_or_default(),
+        capacity: Capacity {
+            memory: quantity::whole(allocatable("memory")),
+            cores: u32::try_from(quantity::whole(allocatable("cpu"))).unwrap_or(u32::MAX),
+            accelerators: Vec::new(),
+        },
+        schedulable: is_schedulable(node),
+        cached: BTreeSet::new(),
+    })
+}
+
+fn is_schedulable(node: &Node) -> bool {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let ready = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let spec = node.spec.as_ref();
+    let cordoned = spec.and_then(|spec| spec.unschedulable).unwrap_or(false);
+    let taints = spec.and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+    let tainted = taints.iter().any(|taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute"));
+    let labels = node.metadata.labels.as_ref();
+    let control_plane = labels.is_some_and(|labels| CONTROL_PLANE.iter().any(|label| labels.contains_key(*label)));
+    ready && !cordoned && !tainted && !control_plane
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn observed(change: impl FnOnce(&mut serde_json::Value)) -> clowder_core::Node {
+        let mut value = json!({
+            "metadata": { "name": "sled-1", "labels": { "disk": "fast" } },
+            "spec": {},
+            "status": {
+                "allocatable": { "memory": "64Gi", "cpu": "15890m" },
+                "conditions": [{ "type": "MemoryPressure", "status": "False" }, { "type": "Ready", "status": "True" }],
+            },
+        });
+        change(&mut value);
+        node(&serde_json::from_value(value).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_node_gives_what_is_allocatable() {
+        let node = observed(|_| ());
+        assert_eq!((node.name.as_str(), node.capacity.memory, node.capacity.cores), ("sled-1", 64 << 30, 15));
+        assert_eq!(node.labels["disk"], "fast");
+        assert!(node.schedulable);
+    }
+
+    #[test]
+    fn a_node_that_takes_no_workers() {
+        let closed: [fn(&mut serde_json::Value); 7] = [
+            |node| node["status"]["conditions"][1]["status"] = "Unknown".into(),
+            |node| node["status"]["conditions"] = json!([]),
+            |node| node["spec"]["unschedulable"] = true.into(),
+            |node| node["spec"]["taints"] = json!([{ "key": "k", "effect": "NoSchedule" }]),
+            |node| node["spec"]["taints"] = json!([{ "key": "k", "effect": "NoExecute" }]),
+            |node| node["metadata"]["labels"]["node-role.kubernetes.io/control-plane"] = "".into(),
+            |node| node["status"] = json!({}),
+        ];
+        for change in closed {
+            assert!(!observed(change).schedulable);
+        }
+        assert!(observed(|n| n["spec"]["taints"] = json!([{ "key": "k", "effect": "PreferNoSchedule" }])).schedulable);
+    }
+
+    #[test]
+    fn a_node_that_says_nothing_gives_nothing() {
+        let node = observed(|node| node["status"]["allocatable"] = json!({ "memory": "lots" }));
+        assert_eq!((node.capacity.memory, node.capacity.cores), (0, 0));
+        assert_eq!(super::node(&Node::default()), None);
+    }
+}

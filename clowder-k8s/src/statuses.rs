@@ -1,0 +1,122 @@
+//! How models fare, read back from their resources by those who do not run the reconcile loop.
+
+use crate::desired::{KubernetesDesired, View};
+use clowder_core::node::Inventory;
+use clowder_core::status::{ModelPhase, ModelStatus, ModelStatuses};
+use clowder_core::{Backend, ModelName, Worker};
+use futures::StreamExt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// How the desired models fare, from now on: phase, reason and facts as their resources say, workers as the backend sees
+/// them. To be called within a tokio runtime.
+///
+/// It goes on until `desired` or the backend ends, or nobody listens any more.
+pub fn statuses(desired: &KubernetesDesired, backend: &dyn Backend) -> watch::Receiver<Arc<ModelStatuses>> {
+    let (mut view, mut inventories) = (desired.view(), backend.watch());
+    let (publish, statuses) = watch::channel(Arc::default());
+    tokio::spawn(async move {
+        let mut inventory = Arc::new(Inventory::default());
+        loop {
+            let seen = view.borrow_and_update().clone();
+            if let Some(seen) = seen {
+                send_if_new(&publish, told(&seen, &inventory));
+            }
+            tokio::select! {
+                changed = view.changed() => if changed.is_err() { return },
+                next = inventories.next() => match next {
+                    Some(next) => inventory = next,
+                    None => return,
+                },
+                () = publish.closed() => return,
+            }
+        }
+    });
+    statuses
+}
+
+fn send_if_new(publish: &watch::Sender<Arc<ModelStatuses>>, statuses: ModelStatuses) {
+    publish.send_if_modified(|sent| {
+        let is_new = **sent != statuses;
+        if is_new {
+            *sent = Arc::new(statuses);
+        }
+        is_new
+    });
+}
+
+fn told(view: &View, inventory: &Inventory) -> ModelStatuses {
+    let mut workers: BTreeMap<&ModelName, Vec<Arc<Worker>>> = BTreeMap::new();
+    for worker in inventory.workers.values() {
+        workers.entry(&worker.model).or_default().push(Arc::clone(worker));
+    }
+    let recorded = view.resources.values().filter_map(|resource| {
+        let name = resource.model.as_ref()?;
+        let record = view.desired.get(name)?;
+        let status = resource.status.as_ref();
+        let told = ModelStatus {
+            spec: Arc::clone(&record.spec),
+            generation: status.map_or(0, |status| u64::try_from(status.observed_generation).unwrap_or(0)),
+            phase: status.and_then(|status| status.phase.in_core()).unwrap_or(ModelPhase::Pending),
+            reason: status.and_then(|status| status.reason.clone()),
+            facts: status.and_then(|status| Some(Arc::new(status.facts.as_ref()?.into()))),
+            memory: status.and_then(|status| status.memory),
+            workers: workers.remove(name).unwrap_or_default(),
+        };
+        Some((name.clone(), Arc::new(told)))
+    });
+    recorded.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::Resource;
+    use crate::status::Status;
+    use clowder_core::ModelSpec;
+    use clowder_core::desired::DesiredModel;
+    use clowder_core::gguf::GgufFacts;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff::Timestamp;
+
+    fn status(phase: ModelPhase) -> ModelStatus {
+        let worker = Worker::new("m-0-0".parse().unwrap(), "m".parse().unwrap(), "a".into());
+        ModelStatus {
+            spec: Arc::new(ModelSpec::new("m".parse().unwrap(), "builtin:m".parse().unwrap())),
+            generation: 3,
+            phase,
+            reason: Some("no room".to_owned()),
+            facts: Some(Arc::new(GgufFacts { architecture: "llama".into(), ..GgufFacts::default() })),
+            memory: Some(7),
+            workers: vec![Arc::new(worker)],
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let written = status(ModelPhase::Degraded);
+        let now = Time(Timestamp::from_second(1).unwrap());
+        let resource = Resource {
+            uid: "u".into(),
+            generation: 3,
+            model: Some("m".parse().unwrap()),
+            problem: None,
+            status: Some(Status::observed(&written, None, &now)),
+        };
+        let record = DesiredModel { spec: Arc::clone(&written.spec), generation: 3 };
+        let mut view = View {
+            desired: Arc::new([(written.spec.name.clone(), record)].into()),
+            resources: [("m".to_owned(), resource)].into(),
+        };
+        let inventory = Inventory {
+            workers: written.workers.iter().map(|worker| (worker.id.clone(), Arc::clone(worker))).collect(),
+            ..Inventory::default()
+        };
+        assert_eq!(*told(&view, &inventory)[&written.spec.name], written);
+
+        view.resources.get_mut("m").unwrap().status = None;
+        let fresh = &told(&view, &inventory)[&written.spec.name];
+        assert_eq!((fresh.generation, fresh.phase, fresh.workers.len()), (0, ModelPhase::Pending, 1));
+    }
+}
