@@ -1,0 +1,190 @@
+//! `clowder-controller run`: one of several controllers, of which one leads.
+
+use crate::demand::GatewayDemands;
+use crate::error::Error;
+use crate::health::{self, Health};
+use clowder_core::placement::MemoryFit;
+use clowder_core::status::ModelStatuses;
+use clowder_core::{Backend, DesiredStore, Inventory, Reconciler, Secret};
+use clowder_k8s::{KubernetesBackend, KubernetesDesired, StatusWriter, WorkerTemplate};
+use clowder_storage::Sources;
+use clowder_storage::sources::{BuiltinSource, HubConfig, WebConfig};
+use futures::StreamExt;
+use kube::Client;
+use kube_lease_manager::{LeaseManager, LeaseManagerBuilder};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+/// The Lease that the leader holds.
+const LEASE: &str = "clowder-controller";
+/// How long a leader that is not heard of leads on, in seconds.
+const LEASE_SECONDS: u64 = 15;
+/// How long before its end it is renewed, in seconds.
+const RENEWAL_SECONDS: u64 = 5;
+/// The bundled model: its header is read here, its bytes come from the storage managers.
+static KITTEN: &[u8] = include_bytes!("../../../models/kitten/kitten.gguf");
+
+/// Runs a controller
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// The namespace of the installation [default: the one this runs in]
+    #[arg(long, value_name = "NAME", env = "CLOWDER_NAMESPACE")]
+    namespace: Option<String>,
+    /// The image that workers run
+    #[arg(long, value_name = "IMAGE", env = "CLOWDER_WORKER_IMAGE")]
+    worker_image: String,
+    /// The Secret with the tokens of workers and storage managers
+    #[arg(long, value_name = "NAME", env = "CLOWDER_WORKER_TOKEN_SECRET", default_value = "clowder-tokens")]
+    worker_token_secret: String,
+    /// The folder of a node that holds the models
+    #[arg(long, value_name = "FOLDER", env = "CLOWDER_WORKER_HOST_FOLDER", default_value = "/var/lib/clowder")]
+    worker_host_folder: String,
+    /// The priority class of workers
+    #[arg(long, value_name = "NAME", env = "CLOWDER_WORKER_PRIORITY_CLASS")]
+    worker_priority_class: Option<String>,
+    /// How long a worker may finish what it has, in seconds
+    #[arg(long, value_name = "SECONDS", env = "CLOWDER_WORKER_GRACE_SECONDS", default_value_t = 600)]
+    worker_grace_seconds: u64,
+    /// File with the gateways' admin token; without it, models under autoscaling do not follow their demand
+    #[arg(long, value_name = "FILE", env = "CLOWDER_ADMIN_TOKEN_FILE")]
+    admin_token_file: Option<PathBuf>,
+    /// Name of this controller among its equals [default: the machine's]
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    identity: Option<String>,
+    /// Where /health and /metrics are
+    #[arg(long, value_name = "HOST:PORT", env = "CLOWDER_HEALTH_ADDRESS", default_value = "127.0.0.1:8081")]
+    health_address: SocketAddr,
+}
+
+impl Run {
+    /// Runs until SIGTERM; leads while it holds the Lease.
+    pub(crate) async fn run(self) -> Result<(), Error> {
+        let listen = |kind| signal(kind).map_err(Error::starting("listening for signals"));
+        let (mut terminated, mut interrupted) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        let listener = TcpListener::bind(self.health_address)
+            .await
+            .map_err(|source| Error::Listen { address: self.health_address, source })?;
+        let token = self.admin_token_file.as_deref().map(read_token).transpose()?;
+        let client = Client::try_default().await.map_err(Error::Config)?;
+        let namespace = self.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+        let backend = Arc::new(KubernetesBackend::new(client.clone(), self.template(&namespace)));
+        let (statuses_told, statuses) = watch::channel(None);
+        let (inventory, _follower) = follow(backend.as_ref());
+        let serving = axum::serve(listener, health::router(Health { inventory, statuses })).into_future();
+        let _serving = AbortOnDropHandle::new(tokio::spawn(serving));
+
+        let lease = self.lease(client.clone(), &namespace).await?;
+        let (mut leads, lease) = lease.watch().await;
+        let leading = async {
+            tracing::info!(namespace, lease = LEASE, "waiting to lead");
+            if leads.wait_for(|leads| *leads).await.is_err() {
+                return Err(Error::Ended);
+            }
+            tracing::info!(namespace, "leading");
+            tokio::select! {
+                outcome = lead(client, &namespace, backend, token, statuses_told) => outcome,
+                // What it began goes on in the cluster; the next leader sees it.
+                _ = leads.wait_for(|leads| !*leads) => Err(Error::Deposed),
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = leading => outcome,
+            _ = terminated.recv() => Ok(()),
+            _ = interrupted.recv() => Ok(()),
+        };
+        // With no receiver left the manager gives the lease back, so that another leads at once.
+        drop(leads);
+        match lease.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the lease was not given back"),
+            Err(error) => tracing::warn!(%error, "the lease was not given back"),
+        }
+        outcome
+    }
+
+    fn template(&self, namespace: &str) -> WorkerTemplate {
+        let mut template = WorkerTemplate::new(namespace, &self.worker_image);
+        template.token_secret.clone_from(&self.worker_token_secret);
+        template.host_folder.clone_from(&self.worker_host_folder);
+        template.priority_class.clone_from(&self.worker_priority_class);
+        template.grace = Duration::from_secs(self.worker_grace_seconds);
+        template
+    }
+
+    async fn lease(&self, client: Client, namespace: &str) -> Result<LeaseManager, Error> {
+        let builder = LeaseManagerBuilder::new(client, LEASE)
+            .with_namespace(namespace)
+            .with_duration(LEASE_SECONDS)
+            .with_grace(RENEWAL_SECONDS);
+        let builder = match &self.identity {
+            Some(identity) => builder.with_identity(identity),
+            None => builder,
+        };
+        builder.build().await.map_err(Error::cluster(format!("reading the Lease {LEASE}")))
+    }
+}
+
+/// What the backend observes, for those who look now and then.
+fn follow(backend: &KubernetesBackend) -> (watch::Receiver<Option<Arc<Inventory>>>, AbortOnDropHandle<()>) {
+    let (told, inventory) = watch::channel(None);
+    let mut inventories = backend.watch();
+    let following = tokio::spawn(async move {
+        while let Some(inventory) = inventories.next().await {
+            told.send_replace(Some(inventory));
+        }
+    });
+    (inventory, AbortOnDropHandle::new(following))
+}
+
+/// The loop, and the statuses of the models as it sees them.
+async fn lead(
+    client: Client,
+    namespace: &str,
+    backend: Arc<KubernetesBackend>,
+    token: Option<Secret>,
+    told: watch::Sender<Option<Arc<ModelStatuses>>>,
+) -> Result<(), Error> {
+    let sources = Sources::standard(&WebConfig::default(), HubConfig::from_env());
+    let sources = sources.map_err(Error::cluster("setting up the sources"))?;
+    let sources = Arc::new(sources.with(BuiltinSource::new([("kitten", KITTEN)])));
+    let desired = Arc::new(KubernetesDesired::new(client.clone(), namespace));
+    let (runner, store): (Arc<dyn Backend>, Arc<dyn DesiredStore>) = (backend, desired.clone());
+    let mut reconciler = Reconciler::new(store, runner, Arc::new(MemoryFit), sources);
+    if let Some(token) = token {
+        let demands = GatewayDemands::follow(client.clone(), namespace, token);
+        reconciler = reconciler.with_demand(Arc::new(demands.map_err(Error::cluster("setting up the HTTP client"))?));
+    }
+    let mut statuses = reconciler.statuses();
+    let writer = StatusWriter::new(client, &desired, reconciler.statuses());
+    let telling = async {
+        loop {
+            told.send_replace(Some(statuses.borrow_and_update().clone()));
+            if statuses.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    // Nobody cancels it: whoever stops leading drops all of this.
+    let lasting = CancellationToken::new();
+    tokio::select! {
+        () = reconciler.run(lasting.clone()) => Err(Error::Ended),
+        () = writer.run(lasting.clone()) => Err(Error::Ended),
+        () = telling => Err(Error::Ended),
+    }
+}
+
+fn read_token(path: &Path) -> Result<Secret, Error> {
+    let failed = |source| Error::Token { path: path.to_owned(), source };
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    match text.trim() {
+        "" => Err(failed(std::io::Error::other("it is empty"))),
+        token => Ok(Secret::new(token)),
+    }
+}

@@ -1,0 +1,69 @@
+"""What must not cost a single request."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, Gateway, Load, eventually, is_ready, kubectl, read, workers
+
+OURS = "CLOWDER_CLUSTER_DIR" in os.environ
+
+
+def settle() -> None:
+    eventually("two workers", lambda: sum(map(is_ready, workers("kitten"))) == 2)
+
+
+def test_a_worker_is_deleted(load: Load):
+    victim = workers("kitten")[0]["metadata"]["uid"]
+    kubectl("delete", "pod", workers("kitten")[0]["metadata"]["name"], "--wait=false")
+    eventually("another Pod", lambda: victim not in [pod["metadata"]["uid"] for pod in workers("kitten")])
+    settle()
+
+
+def test_settings_roll_over(load: Load):
+    before = {pod["metadata"]["name"] for pod in workers("kitten")}
+    kubectl("patch", "model/kitten", "--type=merge", "--patch", json.dumps({"spec": {"engine": {"slots": 2}}}))
+    eventually("other workers", lambda: not before & {pod["metadata"]["name"] for pod in workers("kitten")})
+    settle()
+
+
+def test_a_node_is_drained(load: Load):
+    node = workers("kitten")[0]["spec"]["nodeName"]
+    kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=170s")
+    try:
+        eventually("the node is left", lambda: all(pod["spec"].get("nodeName") != node for pod in workers("kitten")))
+        settle()
+    finally:
+        kubectl("uncordon", node)
+
+
+@pytest.mark.parametrize("workload", ["clowder-gateway", "clowder-controller"])
+def test_a_component_restarts(load: Load, workload: str):
+    kubectl("rollout", "restart", f"deployment/{workload}")
+    kubectl("rollout", "status", f"deployment/{workload}", "--timeout=170s")
+
+
+def test_the_leader_goes(load: Load, gateway: Gateway):
+    leader = read("lease", "clowder-controller")["spec"]["holderIdentity"]
+    kubectl("delete", "pod", leader, "--grace-period=0", "--force")
+    eventually("another leader", lambda: read("lease", "clowder-controller")["spec"].get("holderIdentity") not in ("", None, leader))
+    kubectl("scale", "model/kitten", "--replicas=3")
+    eventually("three workers", lambda: sum(map(is_ready, workers("kitten"))) == 3)
+
+
+@pytest.mark.skipif(not OURS, reason="the API server of a cluster that is not ours stays")
+def test_the_api_server_goes_for_a_minute(load: Load):
+    import time
+
+    component = str(ROOT / "tools" / "cluster" / "component.sh")
+    subprocess.run([component, "stop", "kube-apiserver"], check=True)
+    # How long it is away is what is tested.
+    time.sleep(60)
+    subprocess.run([component, "start", "kube-apiserver"], check=True)
+    eventually("an answer", lambda: "kitten" in kubectl("get", "models", check=False))
+    kubectl("scale", "model/kitten", "--replicas=1")
+    eventually("one worker", lambda: len(workers("kitten")) == 1)
+    assert Path(component).exists()
