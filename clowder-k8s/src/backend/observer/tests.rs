@@ -63,12 +63,12 @@ async fn the_last_state_stands_while_the_server_is_away() {
     pods.unbounded_send(listed([pod("m-1-0", "Pending")])).unwrap();
     nodes.unbounded_send(listed([node()])).unwrap();
     let before = observer.inventory().await.unwrap();
-    pods.unbounded_send(vec![Err(watcher::Error::NoResourceVersion), Ok(Event::Init)]).unwrap();
+    pods.unbounded_send(vec![Err(watcher::Error::NoResourceVersion)]).unwrap();
     nodes.unbounded_send(vec![Err(watcher::Error::NoResourceVersion)]).unwrap();
     let mut trouble = observer.trouble.clone();
     trouble.wait_for(Option::is_some).await.unwrap();
     assert_eq!(observer.inventory().await.unwrap(), before);
-    pods.unbounded_send(vec![Ok(Event::InitDone)]).unwrap();
+    pods.unbounded_send(vec![Ok(Event::Init), Ok(Event::InitDone)]).unwrap();
     eventually(observer.watch(), "the state after its return", |inventory| inventory.workers.is_empty()).await;
 }
 
