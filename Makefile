@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run build test lint docs bench e2e e2e-cluster manifests eval clean prerequisites
+.PHONY: help run build programs test lint docs bench bench-cluster e2e e2e-cluster cluster-up cluster-down manifests eval clean prerequisites
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CLOWDER := $(TARGET)/release/clowder
@@ -15,6 +15,9 @@ run: build ## Build, then serve on 127.0.0.1:3090 with the bundled model (ARGS="
 
 build: prerequisites ## Build the command, optimised for this machine
 	@cargo build --release --locked -p clowder
+
+programs: prerequisites
+	@cargo build --release --locked --workspace --bins
 
 test: prerequisites ## Unit, integration and documentation tests
 	@tools/count-tests.sh cargo test --workspace --locked
@@ -31,13 +34,22 @@ docs: prerequisites ## The API documentation, in a browser where there is one
 bench: build ## Measure gateway and worker side by side with their peers (bench/README.md)
 	@bench/run.sh $(CLOWDER)
 
-e2e: build ## The real clients (openai for Python and Node) and curl against the real binary
+e2e: programs ## The real clients (openai for Python and Node) and curl against the real binary
 	@tools/prerequisites.sh clients
 	@tools/with-server.sh $(CLOWDER) bins/clowder/tests/clients/run.sh
 
-e2e-cluster: prerequisites ## Clowder on a real Kubernetes cluster, as its users install it (KUBECONFIG names another one)
-	@cargo build --release --locked --workspace --bins
+e2e-cluster: programs ## Clowder on a real Kubernetes cluster, as its users install it (KUBECONFIG names another one)
+	@clowder-k8s/tests/cluster.sh
 	@tools/cluster/with-cluster.sh bins/clowder-controller/tests/cluster/run.sh $(TARGET)/release
+
+bench-cluster: programs ## Controller and gateway with 1,000 nodes and 10,000 Pods
+	@tools/cluster/with-cluster.sh --nodes 0 --kwok 1000 -- python3 bench/cluster.py $(TARGET)/release
+
+cluster-up: ## Start a Kubernetes cluster on this machine and leave it running (tools/cluster/README.md)
+	@tools/cluster/up.sh
+
+cluster-down: ## End it
+	@tools/cluster/down.sh
 
 manifests: ## The chart and k8s/ against each other and against the schemas of three Kubernetes versions
 	@tools/check-manifests.sh

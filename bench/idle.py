@@ -41,4 +41,5 @@ def main() -> None:
             print(f"  {name:8} CPU {used:.2f} s ({100 * used / seconds:.2f} % of a core), RSS {memory(pid, 'Rss'):.0f} MiB, PSS {memory(pid, 'Pss'):.0f} MiB")
 
 
-main()
+if __name__ == "__main__":
+    main()

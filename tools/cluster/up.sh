@@ -78,7 +78,7 @@ else
         etcd_port=2379 peer_port=2380 api_port=6443
         api=https://$(control_plane_address):$api_port
         if [ -z "$node_memory" ]; then
-            node_memory=$(awk -v nodes="$nodes" '/^MemTotal:/ { printf "%d", $2 * 1024 * 3 / 4 / nodes }' /proc/meminfo)
+            node_memory=$(awk -v nodes="$nodes" '/^MemTotal:/ { printf "%.0f", $2 * 1024 * 3 / 4 / nodes }' /proc/meminfo)
         fi
     else
         network=10.99

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs a command against a cluster: with-cluster.sh COMMAND [ARGUMENT …]
+# Runs a command against a cluster: with-cluster.sh [OPTION … --] COMMAND [ARGUMENT …]
 #
+# The options are those of up.sh, but for --dir.
 # Where KUBECONFIG names a cluster that answers, that one is used, and is left as it is. Otherwise a cluster is started for
 # the command and ended after it, unless CLOWDER_CLUSTER_DIR names the folder of one that runs already: that is used and kept.
 # The command finds KUBECONFIG, kubectl and helm; CLOWDER_CLUSTER_DIR is set where the cluster is one of ours, and only then
@@ -9,7 +10,15 @@ set -euo pipefail
 
 # shellcheck source=tools/cluster/lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
-[ $# -gt 0 ] || die "usage: with-cluster.sh COMMAND [ARGUMENT …]"
+options=()
+if [[ ${1:-} == --* ]]; then
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    shift || true
+fi
+[ $# -gt 0 ] || die "usage: with-cluster.sh [OPTION … --] COMMAND [ARGUMENT …]"
 
 tools=$("$here/build.sh" kubectl helm)
 if [ -n "${KUBECONFIG:-}" ]; then
@@ -22,6 +31,6 @@ if [ -z "${CLOWDER_CLUSTER_DIR:-}" ]; then
     dir=$(mktemp -d "${TMPDIR:-/tmp}/clowder-cluster.XXXXXX")
     trap '"$here/down.sh" --dir "$dir"; rm -rf "$dir"' EXIT
 fi
-"$here/up.sh" --dir "$dir"
+"$here/up.sh" --dir "$dir" "${options[@]}"
 eval "$("$here/env.sh" --dir "$dir")"
 "$@"

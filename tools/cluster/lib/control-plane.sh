@@ -54,6 +54,7 @@ start_apiserver() {
         --etcd-certfile "$dir/pki/etcd-client.crt" --etcd-keyfile "$dir/pki/etcd-client.key" \
         --tls-cert-file "$dir/pki/kube-apiserver.crt" --tls-private-key-file "$dir/pki/kube-apiserver.key" \
         --client-ca-file "$dir/pki/ca.crt" --kubelet-certificate-authority "$dir/pki/ca.crt" \
+        --kubelet-preferred-address-types InternalIP \
         --kubelet-client-certificate "$dir/pki/kubelet-client.crt" --kubelet-client-key "$dir/pki/kubelet-client.key" \
         --service-account-issuer https://kubernetes.default.svc.cluster.local \
         --service-account-key-file "$dir/pki/sa.pub" --service-account-signing-key-file "$dir/pki/sa.key" \

@@ -55,6 +55,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
 path = "/var/lib/containerd/opt"
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "$pause_image"
+# Machines without CAP_SYS_RESOURCE, as many containers and sandboxes are, cannot make a process more precious than it was.
+restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "$folder/plugins"
 conf_dir = "$folder/cni"
@@ -91,7 +93,7 @@ JSON
 # reserved_memory: what the kubelet keeps from Pods, so that the nodes together offer no more than there is.
 reserved_memory() {
     local total
-    total=$(awk '/^MemTotal:/ { print $2 * 1024 }' /proc/meminfo)
+    total=$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)
     [ "$node_memory" -lt "$total" ] || die "--node-memory: a node of $node_memory bytes does not fit this machine's $total"
     echo $((total - node_memory))
 }

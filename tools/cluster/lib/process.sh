@@ -27,7 +27,7 @@ leader() {
     local pid child
     pid=$(recorded "$1") || return 1
     child=$(ps -o pid= --ppid "$pid")
-    case $(<"/proc/$pid/comm") in
+    case $(cat "/proc/$pid/comm" 2>/dev/null) in
         nsenter | unshare) [ -z "$child" ] || pid=$child ;;
     esac
     echo "${pid// /}"

@@ -15,14 +15,16 @@ import pytest
 
 ROOT = Path(__file__).parents[4]
 CLOWDER = os.environ["CLOWDER"]
+# Where the manifests of k8s/ put everything.
 NAMESPACE = "clowder"
+# Whether the cluster was started for these tests: then its components may be stopped, and images are on its nodes.
+OURS = "CLOWDER_CLUSTER_DIR" in os.environ
 # Pods start, images are unpacked and models are loaded on a machine that does much else.
 PATIENCE = 180.0
 
 
-def kubectl(*arguments: str, stdin: str | None = None, check: bool = True) -> str:
-    """Runs kubectl in the namespace of Clowder; its standard output, and its standard error where that is checked for."""
-    command = ["kubectl", "--namespace", NAMESPACE, *arguments]
+def run(*command: str, stdin: str | None = None, check: bool = True) -> str:
+    """Runs a command; its standard output, and its standard error where a failure is what is looked at."""
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=300)
     if check:
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
@@ -30,14 +32,25 @@ def kubectl(*arguments: str, stdin: str | None = None, check: bool = True) -> st
     return done.stdout + done.stderr
 
 
-def read(kind: str, name: str) -> dict:
+def kubectl(*arguments: str, stdin: str | None = None, check: bool = True, namespace: str = NAMESPACE) -> str:
+    """Runs kubectl in a namespace."""
+    return run("kubectl", "--namespace", namespace, *arguments, stdin=stdin, check=check)
+
+
+def component(action: str, name: str) -> None:
+    """Stops, kills or starts a component of a cluster of ours."""
+    run(str(ROOT / "tools" / "cluster" / "component.sh"), action, name)
+
+
+def read(kind: str, name: str, namespace: str = NAMESPACE) -> dict:
     """A resource."""
-    return json.loads(kubectl("get", kind, name, "--output", "json"))
+    return json.loads(kubectl("get", kind, name, "--output", "json", namespace=namespace))
 
 
-def read_all(kind: str, selector: str = "") -> list[dict]:
+def read_all(kind: str, selector: str = "", namespace: str = NAMESPACE) -> list[dict]:
     """All resources of a kind that carry these labels."""
-    return json.loads(kubectl("get", kind, "--selector", selector, "--output", "json"))["items"]
+    text = kubectl("get", kind, "--selector", selector, "--output", "json", namespace=namespace)
+    return json.loads(text)["items"]
 
 
 def workers(model: str) -> list[dict]:
@@ -68,18 +81,18 @@ def state() -> str:
     return "\n".join(kubectl(*part, check=False)[-6000:] for part in [*parts, *logs])
 
 
-def token(key: str) -> str:
-    """A token of the installation."""
-    return base64.b64decode(read("secret", "clowder-tokens")["data"][key]).decode()
+def token(key: str, namespace: str) -> str:
+    """A token of an installation."""
+    return base64.b64decode(read("secret", "clowder-tokens", namespace)["data"][key]).decode()
 
 
 class Gateway:
     """The gateway's Service, as whoever reaches the cluster's network calls it."""
 
-    def __init__(self) -> None:
-        address = read("service", "clowder-gateway")["spec"]["clusterIP"]
+    def __init__(self, namespace: str = NAMESPACE) -> None:
+        address = read("service", "clowder-gateway", namespace)["spec"]["clusterIP"]
         self.base = f"http://{address}:3090"
-        self.admin, self.key = token("admin"), token("api")
+        self.admin, self.key = token("admin", namespace), token("api", namespace)
 
     def call(self, method: str, path: str, body: object = None, bearer: str | None = None) -> tuple[int, dict]:
         """A call with the admin token or another one: status and answer."""
@@ -111,16 +124,21 @@ class Gateway:
         return answer.choices[0].message.content
 
 
+def await_installation(namespace: str) -> None:
+    """Waits until all parts of an installation run."""
+    for workload in ("daemonset/clowder-storage", "deployment/clowder-gateway", "deployment/clowder-controller"):
+        kubectl("rollout", "status", workload, f"--timeout={PATIENCE:.0f}s", namespace=namespace)
+
+
 @pytest.fixture(scope="session")
-def gateway() -> Iterator[Gateway]:
+def gateway() -> Gateway:
     """Clowder, installed by `kubectl apply`; Open WebUI is left out, its image is not ours."""
     folder = str(ROOT / "k8s")
     # The definitions must be there before the first resource of theirs.
     kubectl("apply", "--server-side", "--filename", folder)
     kubectl("scale", "deployment/open-webui", "--replicas=0")
-    for workload in ("daemonset/clowder-storage", "deployment/clowder-gateway", "deployment/clowder-controller"):
-        kubectl("rollout", "status", workload, f"--timeout={PATIENCE:.0f}s")
-    yield Gateway()
+    await_installation(NAMESPACE)
+    return Gateway()
 
 
 @pytest.fixture

@@ -1,15 +1,11 @@
 """What must not cost a single request."""
 
 import json
-import os
-import subprocess
-from pathlib import Path
+import time
 
 import pytest
 
-from conftest import ROOT, Gateway, Load, eventually, is_ready, kubectl, read, workers
-
-OURS = "CLOWDER_CLUSTER_DIR" in os.environ
+from conftest import OURS, Gateway, Load, component, eventually, is_ready, kubectl, read, workers
 
 
 def settle() -> None:
@@ -56,14 +52,24 @@ def test_the_leader_goes(load: Load, gateway: Gateway):
 
 @pytest.mark.skipif(not OURS, reason="the API server of a cluster that is not ours stays")
 def test_the_api_server_goes_for_a_minute(load: Load):
-    import time
-
-    component = str(ROOT / "tools" / "cluster" / "component.sh")
-    subprocess.run([component, "stop", "kube-apiserver"], check=True)
+    component("stop", "kube-apiserver")
     # How long it is away is what is tested.
     time.sleep(60)
-    subprocess.run([component, "start", "kube-apiserver"], check=True)
+    component("start", "kube-apiserver")
     eventually("an answer", lambda: "kitten" in kubectl("get", "models", check=False))
     kubectl("scale", "model/kitten", "--replicas=1")
     eventually("one worker", lambda: len(workers("kitten")) == 1)
-    assert Path(component).exists()
+
+
+@pytest.mark.skipif(not OURS, reason="the nodes of a cluster that is not ours stay")
+def test_a_node_is_lost(kitten: str, gateway: Gateway):
+    lost = workers(kitten)[0]["spec"]["nodeName"]
+    component("kill", f"kubelet-{lost}")
+    try:
+        told = lambda: "its node does not answer" in str(gateway.model(kitten))
+        eventually("the loss is told", told)
+        elsewhere = lambda: [pod for pod in workers(kitten) if is_ready(pod) and pod["spec"]["nodeName"] != lost]
+        eventually("two workers elsewhere", lambda: len(elsewhere()) == 2)
+    finally:
+        component("start", f"kubelet-{lost}")
+        kubectl("wait", "--for=condition=Ready", f"node/{lost}", "--timeout=120s")
