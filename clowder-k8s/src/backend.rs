@@ -4,18 +4,21 @@ mod logs;
 mod observer;
 
 use crate::call::{CallError, call};
+use crate::desired::{KubernetesDesired, View};
 use crate::names::{FIELD_MANAGER, MANAGED_BY_LABEL, MANAGER, WORKER_ANNOTATION};
 use crate::observe;
 use crate::pod::{WorkerNote, WorkerTemplate, pod, worker_secret};
 use async_trait::async_trait;
 use clowder_core::backend::LogOptions;
 use clowder_core::plan::StartWorker;
-use clowder_core::{Action, Backend, BackendError, BoxStream, Inventory, WorkerId, WorkerState};
+use clowder_core::{Action, Backend, BackendError, BoxStream, Inventory, ModelName, WorkerId, WorkerState};
 use k8s_openapi::api::core::v1::{Node, Pod, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, Resource};
 use observer::Observer;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// The [`Backend`] of a cluster: each worker is a Pod, which the cluster runs, restarts and drains.
 ///
@@ -26,6 +29,7 @@ pub struct KubernetesBackend {
     pods: Api<Pod>,
     secrets: Api<Secret>,
     observer: Observer,
+    owners: Option<watch::Receiver<Option<Arc<View>>>>,
 }
 
 /// What a Pod of the wanted name is to whoever wants it.
@@ -47,7 +51,19 @@ impl KubernetesBackend {
         let nodes: Api<Node> = Api::all(client.clone());
         let observer = Observer::spawn(pods.clone(), nodes);
         let secrets = Api::namespaced(client, &template.namespace);
-        Self { template, pods, secrets, observer }
+        Self { template, pods, secrets, observer, owners: None }
+    }
+
+    /// The same, with Pods that belong to the resources of their models: `kubectl drain` takes them for what is started
+    /// again elsewhere, and they go with their resource even where nobody reconciles any more.
+    #[must_use]
+    pub fn owned_by(mut self, desired: &KubernetesDesired) -> Self {
+        self.owners = Some(desired.view());
+        self
+    }
+
+    fn owner(&self, model: &ModelName) -> Option<OwnerReference> {
+        self.owners.as_ref()?.borrow().as_ref()?.owner_of(model)
     }
 
     async fn start(&self, start: &StartWorker) -> Result<(), BackendError> {
@@ -68,7 +84,8 @@ impl KubernetesBackend {
     /// There is a Pod of the worker afterwards, and it is on no way out.
     async fn put_pod(&self, start: &StartWorker) -> Result<Pod, BackendError> {
         let name = start.worker.as_str();
-        let manifest = pod(start, &self.template);
+        let mut manifest = pod(start, &self.template);
+        manifest.metadata.owner_references = self.owner(&start.spec.name).map(|owner| vec![owner]);
         let apply = PatchParams::apply(FIELD_MANAGER).force();
         for _ in 0..2 {
             let found = match call(self.pods.patch(name, &apply, &Patch::Apply(&manifest))).await {

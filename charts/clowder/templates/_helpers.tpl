@@ -66,6 +66,17 @@ capabilities:
       {{- include "clowder.selector" . | nindent 6 }}
 {{- end }}
 
+{{/* A part's own tolerations, and how long it stays bound to a node that does not answer. */}}
+{{- define "clowder.tolerations" -}}
+{{- range list "not-ready" "unreachable" -}}
+- key: node.kubernetes.io/{{ . }}
+  operator: Exists
+  effect: NoExecute
+  tolerationSeconds: 30
+{{ end -}}
+{{- with . }}{{ toYaml . }}{{ end -}}
+{{- end }}
+
 {{/* The folder of a node that holds the models. */}}
 {{- define "clowder.hostPath" -}}
 {{- $path := .Values.storage.hostPath -}}

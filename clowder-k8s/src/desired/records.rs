@@ -5,7 +5,8 @@ use crate::model::{Model, SecretKeyReference};
 use crate::status::Status;
 use clowder_core::desired::{DesiredModel, DesiredModels};
 use clowder_core::{ModelName, ModelSpec, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use kube::Resource as _;
 use kube::api::DynamicObject;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -135,6 +136,19 @@ impl View {
         let found = self.resources.iter().find(|(_, resource)| resource.model.as_ref() == Some(model));
         found.map(|(name, _)| name.as_str())
     }
+
+    /// The resource that a model is recorded in, as what controls the Pods of its workers.
+    pub(crate) fn owner_of(&self, model: &ModelName) -> Option<OwnerReference> {
+        let name = self.resource_of(model)?;
+        Some(OwnerReference {
+            api_version: Model::api_version(&()).into_owned(),
+            block_owner_deletion: None,
+            controller: Some(true),
+            kind: Model::kind(&()).into_owned(),
+            name: name.to_owned(),
+            uid: self.resources.get(name)?.uid.clone(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -177,6 +191,9 @@ mod tests {
         let unreadable = view.resources["unreadable"].problem.as_ref().unwrap().to_string();
         assert!(unreadable.contains("many"), "{unreadable}");
         assert_eq!(view.resource_of(&"good".parse().unwrap()), Some("good"));
+        let owner = view.owner_of(&"good".parse().unwrap()).unwrap();
+        assert_eq!((owner.kind.as_str(), owner.uid.as_str(), owner.controller), ("Model", "uid-good", Some(true)));
+        assert_eq!(view.owner_of(&"no-url".parse().unwrap()), None);
     }
 
     #[test]

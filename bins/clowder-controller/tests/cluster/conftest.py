@@ -133,9 +133,7 @@ def await_installation(namespace: str) -> None:
 @pytest.fixture(scope="session")
 def gateway() -> Gateway:
     """Clowder, installed by `kubectl apply`; Open WebUI is left out, its image is not ours."""
-    folder = str(ROOT / "k8s")
-    # The definitions must be there before the first resource of theirs.
-    kubectl("apply", "--server-side", "--filename", folder)
+    kubectl("apply", "--filename", str(ROOT / "k8s"))
     kubectl("scale", "deployment/open-webui", "--replicas=0")
     await_installation(NAMESPACE)
     return Gateway()
