@@ -8,4 +8,5 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/clowder-apiserver.XXXXXX")
 trap 'tools/cluster/down.sh --dir "$dir"; rm -rf "$dir"' EXIT
 tools/cluster/up.sh --dir "$dir" --apiserver-only
 eval "$(tools/cluster/env.sh --dir "$dir")"
-cargo test --locked -p clowder-k8s --features cluster-tests --test cluster "$@"
+# The whole workspace is named so that what is built for the other tests serves here too.
+cargo test --locked --workspace --features clowder-k8s/cluster-tests --test cluster "$@"
