@@ -7,7 +7,7 @@ use crate::source::Digest;
 use crate::url::ModelUrl;
 use crate::worker::WorkerId;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -173,6 +173,30 @@ pub struct PlacementRules {
     pub pinned: Vec<NodeName>,
     /// Labels that a node must carry.
     pub selector: BTreeMap<String, String>,
+    /// The label of nodes over whose values replicas are spread, such as `topology.kubernetes.io/zone`; `None` spreads them
+    /// over nodes.
+    pub spread: Option<String>,
+    /// Accelerators that each replica has for itself.
+    pub accelerators: Option<AcceleratorRequest>,
+}
+
+/// Accelerators of one kind, as one replica has them for itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceleratorRequest {
+    /// What a node calls them: `nvidia.com/gpu`.
+    pub name: String,
+    /// How many.
+    pub count: u32,
+}
+
+/// How workers of an earlier revision are replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rollout {
+    /// The most workers there are beyond the replicas meanwhile; 0 stops an old one before a new one starts. `None` starts
+    /// all new ones for which there is room.
+    pub surge: Option<u32>,
 }
 
 /// A model as desired.
@@ -180,6 +204,8 @@ pub struct PlacementRules {
 pub struct ModelSpec {
     /// The alias clients ask for; unique in a cluster.
     pub name: ModelName,
+    /// Further names that clients may ask for it by, unique like the first.
+    pub aliases: BTreeSet<ModelName>,
     /// Where its bytes come from.
     pub source: ModelUrl,
     /// What the bytes must hash to; `None` trusts the source's own digest.
@@ -192,8 +218,14 @@ pub struct ModelSpec {
     pub autoscaling: Option<Autoscaling>,
     /// How each of them runs it.
     pub engine: EngineSettings,
+    /// Bytes of memory that each of them is promised; `None` takes what the model's header and the settings come to.
+    pub memory: Option<u64>,
     /// Where they may run.
     pub placement: PlacementRules,
+    /// Who comes first where memory is short: the larger number. A model may take the place of replicas of a lesser one.
+    pub priority: i32,
+    /// How workers of an earlier revision are replaced.
+    pub rollout: Rollout,
     /// Workers that go first when there are more than `replicas`; ids that no longer exist mean nothing.
     pub retire: Vec<WorkerId>,
 }
@@ -203,21 +235,27 @@ impl ModelSpec {
     pub fn new(name: ModelName, source: ModelUrl) -> Self {
         Self {
             name,
+            aliases: BTreeSet::new(),
             source,
             digest: None,
             credentials: None,
             replicas: 1,
             autoscaling: None,
             engine: EngineSettings::default(),
+            memory: None,
             placement: PlacementRules::default(),
+            priority: 0,
+            rollout: Rollout::default(),
             retire: Vec::new(),
         }
     }
 
-    /// A hash of all that a running worker depends on (name, source, digest and engine settings, not the counts and rules).
+    /// A hash of all that a running worker depends on (name, source, digest, engine settings, memory and accelerators,
+    /// not the counts and rules).
     /// Workers of another revision are replaced. FNV-1a over 64 bits, folded to 32: it names, it does not protect.
     pub fn revision(&self) -> Revision {
-        let text = format!("{}\n{}\n{:?}\n{:?}", self.name, self.source, self.digest, self.engine);
+        let given = (self.memory, &self.placement.accelerators);
+        let text = format!("{}\n{}\n{:?}\n{:?}\n{given:?}", self.name, self.source, self.digest, self.engine);
         let hash = text
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
