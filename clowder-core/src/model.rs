@@ -190,6 +190,11 @@ pub struct AcceleratorRequest {
     pub count: u32,
 }
 
+impl AcceleratorRequest {
+    /// The most of one replica: no machine has more.
+    pub const MOST: u32 = 64;
+}
+
 /// How workers of an earlier revision are replaced.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -197,6 +202,11 @@ pub struct Rollout {
     /// The most workers there are beyond the replicas meanwhile; 0 stops an old one before a new one starts. `None` starts
     /// all new ones for which there is room.
     pub surge: Option<u32>,
+}
+
+impl Rollout {
+    /// The largest surge.
+    pub const MOST_SURGE: u32 = 1000;
 }
 
 /// A model as desired.
@@ -231,6 +241,13 @@ pub struct ModelSpec {
 }
 
 impl ModelSpec {
+    /// The most further names.
+    pub const MOST_ALIASES: usize = 16;
+    /// The least memory that a worker may be promised: a number without its unit is told, not tried.
+    pub const LEAST_MEMORY: u64 = 1 << 20;
+    /// The largest priority; its negative is the least.
+    pub const MOST_PRIORITY: i32 = 1_000_000;
+
     /// One replica of `source` under `name`, everything else left to Clowder.
     pub fn new(name: ModelName, source: ModelUrl) -> Self {
         Self {
@@ -250,8 +267,13 @@ impl ModelSpec {
         }
     }
 
+    /// All names that clients may ask for it by, its own first.
+    pub fn names(&self) -> impl Iterator<Item = &ModelName> {
+        std::iter::once(&self.name).chain(&self.aliases)
+    }
+
     /// A hash of all that a running worker depends on (name, source, digest, engine settings, memory and accelerators,
-    /// not the counts and rules).
+    /// not the counts, rules and further names).
     /// Workers of another revision are replaced. FNV-1a over 64 bits, folded to 32: it names, it does not protect.
     pub fn revision(&self) -> Revision {
         let given = (self.memory, &self.placement.accelerators);
@@ -307,10 +329,21 @@ mod tests {
         let mut scaled = spec();
         scaled.replicas = 5;
         scaled.retire.push("kitten-0-1".parse().unwrap());
+        scaled.aliases.insert("cat".parse().unwrap());
+        scaled.priority = 7;
+        scaled.rollout.surge = Some(0);
+        scaled.placement.spread = Some("zone".to_owned());
         assert_eq!(before.revision(), scaled.revision());
-        let mut resized = spec();
-        resized.engine.slots = Some(2);
-        assert_ne!(before.revision(), resized.revision());
+        let changes: [fn(&mut ModelSpec); 3] = [
+            |spec| spec.engine.slots = Some(2),
+            |spec| spec.memory = Some(1 << 30),
+            |spec| spec.placement.accelerators = Some(AcceleratorRequest { name: "gpu".to_owned(), count: 1 }),
+        ];
+        for change in changes {
+            let mut changed = spec();
+            change(&mut changed);
+            assert_ne!(before.revision(), changed.revision());
+        }
     }
 
     #[test]
