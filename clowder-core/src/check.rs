@@ -21,7 +21,7 @@ pub enum InvalidSpec {
     #[error("{0} bytes are too few for a worker: write {least} or more", least = ModelSpec::LEAST_MEMORY)]
     Memory(u64),
     /// A priority beyond what is compared.
-    #[error("priority {0} is out of bounds: write a number from -{most} to {most}", most = ModelSpec::MOST_PRIORITY)]
+    #[error("{0} is out of bounds: write a number from -{most} to {most}", most = ModelSpec::MOST_PRIORITY)]
     Priority(i32),
     /// More workers meanwhile than a model may have.
     #[error("surge {0} is above {most}", most = Rollout::MOST_SURGE)]
@@ -125,7 +125,7 @@ mod tests {
             ),
             (refused(|spec| spec.aliases.extend(many)), "aliases: 17 further names are more than the 16"),
             (refused(|spec| spec.memory = Some(6)), "memory: 6 bytes are too few for a worker: write 1048576"),
-            (refused(|spec| spec.priority = i32::MIN), "priority: priority -2147483648 is out of bounds"),
+            (refused(|spec| spec.priority = i32::MIN), "priority: -2147483648 is out of bounds"),
             (refused(|spec| spec.rollout.surge = Some(1001)), "rollout: surge 1001 is above 1000"),
             (refused(|spec| spec.placement.spread = Some(String::new())), "placement: spread \"\" is no name"),
             (refused(|spec| spec.placement.spread = Some("a zone".into())), "placement: spread \"a zone\" is no name"),

@@ -276,8 +276,12 @@ impl ModelSpec {
     /// not the counts, rules and further names).
     /// Workers of another revision are replaced. FNV-1a over 64 bits, folded to 32: it names, it does not protect.
     pub fn revision(&self) -> Revision {
+        let mut text = format!("{}\n{}\n{:?}\n{:?}", self.name, self.source, self.digest, self.engine);
+        // Where neither is given the revision is that of before there were these fields: a new version replaces no worker.
         let given = (self.memory, &self.placement.accelerators);
-        let text = format!("{}\n{}\n{:?}\n{:?}\n{given:?}", self.name, self.source, self.digest, self.engine);
+        if given != (None, &None) {
+            text.push_str(&format!("\n{given:?}"));
+        }
         let hash = text
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
