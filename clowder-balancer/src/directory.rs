@@ -30,6 +30,7 @@ pub(crate) struct Lane {
 /// A desired model's way to its workers.
 #[derive(Clone)]
 pub(crate) struct Route {
+    pub(crate) model: ModelName,
     pub(crate) lane: Arc<Lane>,
     /// Processes that take requests.
     pub(crate) serving: Vec<Arc<Endpoint>>,
@@ -41,8 +42,10 @@ pub(crate) struct Snapshot {
     pub(crate) inventory: Arc<Inventory>,
     pub(crate) desired: Arc<DesiredModels>,
     pub(crate) statuses: Arc<ModelStatuses>,
-    /// By model name, as clients write it.
+    /// By the models' own names.
     pub(crate) routes: HashMap<String, Route>,
+    /// Further names of models, and whose they are.
+    pub(crate) aliases: HashMap<String, ModelName>,
     /// Of workers that listen, serving or draining.
     pub(crate) endpoints: BTreeMap<WorkerId, Arc<Endpoint>>,
 }
@@ -50,6 +53,11 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     pub(crate) fn status(&self, name: &ModelName) -> Option<&Arc<ModelStatus>> {
         self.statuses.get(name)
+    }
+
+    /// The model that is meant by a name, its own or a further one.
+    pub(crate) fn model(&self, name: &str) -> Option<&ModelName> {
+        self.routes.get(name).map(|route| &route.model).or_else(|| self.aliases.get(name))
     }
 
     /// The desired models' names for a person, shortened where there are many.
@@ -165,9 +173,10 @@ impl Directory {
             .map(|name| {
                 let known = before.routes.get(name.as_str());
                 let lane = known.map_or_else(|| Arc::new(self.lane()), |route| route.lane.clone());
-                (name.as_str().to_owned(), Route { lane, serving: Vec::new() })
+                (name.as_str().to_owned(), Route { model: name.clone(), lane, serving: Vec::new() })
             })
             .collect();
+        let aliases = further_names(&desired);
         for worker in inventory.workers.values().filter(|worker| worker.serving().is_some()) {
             if let (Some(route), Some(endpoint)) = (routes.get_mut(worker.model.as_str()), endpoints.get(&worker.id)) {
                 route.serving.push(endpoint.clone());
@@ -179,7 +188,7 @@ impl Directory {
             .filter(|(id, endpoint)| endpoints.get(id).is_none_or(|now| now.key != endpoint.key))
             .map(|(_, endpoint)| endpoint.key)
             .collect();
-        self.current.store(Arc::new(Snapshot { inventory, desired, statuses, routes, endpoints }));
+        self.current.store(Arc::new(Snapshot { inventory, desired, statuses, routes, aliases, endpoints }));
         self.version.send_modify(|version| *version += 1);
         for key in gone {
             self.policy.forget(key);
@@ -192,5 +201,38 @@ impl Directory {
     fn lane(&self) -> Lane {
         let places = self.limits.queued_per_model.clamp(1, Semaphore::MAX_PERMITS);
         Lane { turn: Mutex::new(()), changed: Arc::default(), places: Semaphore::new(places) }
+    }
+}
+
+/// A model's own name goes before a further one, and of two models that have the same further name, the first in order.
+/// Stores refuse both; a file that somebody wrote by hand may have them.
+fn further_names(desired: &DesiredModels) -> HashMap<String, ModelName> {
+    let mut names = HashMap::new();
+    for (model, record) in desired {
+        for alias in record.spec.aliases.iter().filter(|alias| !desired.contains_key(*alias)) {
+            names.entry(alias.to_string()).or_insert_with(|| model.clone());
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clowder_core::ModelSpec;
+    use clowder_core::desired::DesiredModel;
+
+    #[test]
+    fn a_models_own_name_goes_before_a_further_one() {
+        let desired: DesiredModels = [("a", vec!["x", "b"]), ("b", vec!["x", "y"])]
+            .map(|(name, aliases)| {
+                let mut spec = ModelSpec::new(name.parse().unwrap(), "builtin:kitten".parse().unwrap());
+                spec.aliases = aliases.into_iter().map(|alias| alias.parse().unwrap()).collect();
+                (spec.name.clone(), DesiredModel { spec: Arc::new(spec), generation: 1 })
+            })
+            .into();
+        let names = further_names(&desired);
+        let expected = [("x", "a"), ("y", "b")].map(|(alias, model)| (alias.to_owned(), model.parse().unwrap()));
+        assert_eq!(names, HashMap::from(expected));
     }
 }

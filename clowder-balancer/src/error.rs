@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use clowder_core::desired::DesiredError;
+use clowder_core::desired::{DesiredError, NameTaken};
 use clowder_core::{BackendError, chain};
 use serde::Serialize;
 use std::time::Duration;
@@ -122,6 +122,7 @@ impl From<DesiredError> for ApiError {
         match error {
             DesiredError::Rejected(reason) => match reason.downcast::<Rejection>() {
                 Ok(rejection) => rejection.0,
+                Err(other) if other.is::<NameTaken>() => Self::conflict(format!("{other}.")),
                 Err(other) => Self::invalid(None, format!("{other}.")),
             },
             other => {

@@ -4,6 +4,7 @@ use crate::directory::Snapshot;
 use crate::error::ApiError;
 use crate::policy::{Fingerprint, FingerprintBuilder};
 use bytes::Bytes;
+use clowder_core::ModelName;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
@@ -35,6 +36,7 @@ impl Operation {
 #[derive(Clone, Debug)]
 pub(crate) struct ValidRequest {
     pub(crate) operation: Operation,
+    /// The model's own name, whichever of its names was asked for; where there is no such model, what was asked for.
     pub(crate) model: String,
     /// What the prompt shares with others.
     pub(crate) prompt: Fingerprint,
@@ -50,7 +52,8 @@ impl ValidRequest {
             let what = if error.is_data() { "is not a JSON object" } else { "is not valid JSON" };
             ApiError::invalid(None, format!("The body {what}: {error}."))
         })?;
-        let model = model(&fields, snapshot)?;
+        let asked = model(&fields, snapshot)?;
+        let model = snapshot.model(&asked).map(ModelName::to_string).unwrap_or(asked);
         if let Some(stream) = given(&fields, "stream") {
             read::<bool>(stream, "stream", "true or false")?;
         }

@@ -42,6 +42,36 @@ async fn an_answer_passes_and_no_credential_does() {
 }
 
 #[tokio::test]
+async fn a_model_answers_to_all_its_names() {
+    let worker = FakeWorker::answering(chat_answer("hello")).await;
+    let house = House::new().await;
+    house.serving("kitten", &worker).await;
+    let named = house.operate(reqwest::Method::PATCH, "/models/kitten").body(r#"{"aliases":["Org/Cat","gpt"]}"#);
+    assert_eq!(named.send().await.unwrap().status(), 200);
+    for name in ["kitten", "gpt", "Org/Cat"] {
+        let response = house.chat(name, false).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{name}");
+        assert_eq!(response.headers()["x-clowder-worker"], "kitten-0-0");
+        let seen = worker.seen().pop().unwrap();
+        assert!(seen.head.contains("x-clowder-model: kitten"), "the worker is told that it is meant: {}", seen.head);
+        assert!(seen.body.contains(&format!(r#""model":"{name}""#)), "the body passes as it came: {}", seen.body);
+    }
+    let metrics = house.get("/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains(r#"requests_total{model="kitten",outcome="200"} 3"#), "{metrics}");
+    assert!(metrics.contains("clowder_gateway_workers_ready 1"), "{metrics}");
+    let models: Value = house.get("/v1/models").send().await.unwrap().json().await.unwrap();
+    let listed: Vec<_> =
+        models["data"].as_array().unwrap().iter().map(|model| (&model["id"], &model["ready"])).collect();
+    let ids = ["Org/Cat", "gpt", "kitten"].map(Value::from);
+    assert_eq!(listed, ids.iter().map(|id| (id, &Value::Bool(true))).collect::<Vec<_>>());
+    let one: Value = house.get("/v1/models/Org/Cat").send().await.unwrap().json().await.unwrap();
+    assert_eq!(one["id"], "Org/Cat");
+    let less = house.operate(reqwest::Method::PATCH, "/models/kitten").body(r#"{"aliases":["gpt"]}"#);
+    assert_eq!(less.send().await.unwrap().status(), 200);
+    assert_eq!(house.chat("Org/Cat", false).send().await.unwrap().status(), 404);
+}
+
+#[tokio::test]
 async fn workers_are_shown_their_key() {
     let worker = FakeWorker::answering(chat_answer("hello")).await;
     let house = House::with(|config| config.auth.worker_key = Some(Secret::new("inner"))).await;

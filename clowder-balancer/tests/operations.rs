@@ -109,6 +109,34 @@ async fn models_are_made_changed_and_removed() {
 }
 
 #[tokio::test]
+async fn a_name_has_one_model() {
+    let house = House::new().await;
+    let make = |name: &str, aliases: &[&str]| {
+        let body = json!({"name": name, "source": "builtin:kitten", "aliases": aliases});
+        house.operate(Method::POST, "/models").json(&body)
+    };
+    let (status, made) = read(make("kitten", &["gpt", "cat"])).await;
+    assert_eq!((status, &made["aliases"]), (201, &json!(["cat", "gpt"])));
+    assert_eq!(read(house.operate(Method::GET, "/models/cat")).await.1["name"], "kitten");
+    assert_eq!(read(house.operate(Method::DELETE, "/models/cat")).await.0, 404, "removed by its own name alone");
+    for (name, aliases, taken) in
+        [("gpt", &[][..], "gpt"), ("dog", &["kitten"][..], "kitten"), ("dog", &["new", "cat"][..], "cat")]
+    {
+        let (status, refused) = read(make(name, aliases)).await;
+        assert_eq!((status, &refused["error"]["code"]), (409, &"model_exists".into()), "{refused}");
+        assert_eq!(message(&refused), format!("the name \"{taken}\" is taken by the model kitten: take another."));
+    }
+    let seed = json!({"modelUrl": "builtin:kitten", "modelAlias": "cat"});
+    assert_eq!(read(curl(&house, &seed)).await.0, 409, "the original's call is no way around");
+    assert_eq!(read(make("dog", &["hound"])).await.0, 201);
+    let (status, refused) = read(house.operate(Method::PATCH, "/models/dog").json(&json!({"aliases": ["gpt"]}))).await;
+    assert_eq!(status, 409, "{refused}");
+    assert_eq!(read(house.operate(Method::DELETE, "/models/kitten")).await.0, 200);
+    let (status, freed) = read(house.operate(Method::PATCH, "/models/dog").json(&json!({"aliases": ["gpt"]}))).await;
+    assert_eq!((status, &freed["aliases"]), (200, &json!(["gpt"])));
+}
+
+#[tokio::test]
 async fn a_status_of_an_older_record_is_not_shown_as_this_ones() {
     let house = House::new().await;
     house.serving("kitten", &FakeWorker::answering(chat_answer("x")).await).await;

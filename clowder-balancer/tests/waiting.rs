@@ -49,6 +49,19 @@ async fn a_request_is_demand_from_its_arrival_to_its_last_byte() {
 }
 
 #[tokio::test]
+async fn a_request_by_a_further_name_is_demand_for_the_model() {
+    let house = House::new().await;
+    house.deploy("kitten").await;
+    let named = house.operate(reqwest::Method::PATCH, "/models/kitten").body(r#"{"aliases":["cat"]}"#);
+    assert_eq!(named.send().await.unwrap().status(), 200);
+    let answers = ["cat", "kitten"].map(|name| tokio::spawn(house.chat(name, false).send()));
+    let model = "kitten".parse().unwrap();
+    let both = |demands: &Arc<Demands>| demands.len() == 1 && demands.get(&model) == Some(&2);
+    eventually(house.demand.watch(), "both wait for one model", both).await;
+    answers.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
 async fn who_waited_too_long_is_told_why() {
     let house = House::with(|config| config.timeouts.worker_wait = Duration::from_millis(20)).await;
     house.deploy("kitten").await;

@@ -31,7 +31,8 @@ pub trait DesiredStore: Send + Sync {
     async fn list(&self) -> Result<Arc<DesiredModels>, DesiredError>;
 
     /// Changes one model's record, durably, and returns it as it is afterwards; `None` where there is none. A change
-    /// that changes nothing keeps the generation.
+    /// that changes nothing keeps the generation. One that claims a name of another model is refused by [`check_names`]:
+    /// only the store sees all records while it changes one.
     ///
     /// # Errors
     /// [`DesiredError`]; then the record is as before.
@@ -41,11 +42,35 @@ pub trait DesiredStore: Send + Sync {
     fn watch(&self) -> BoxStream<Arc<DesiredModels>>;
 }
 
+/// A record claims a name that is another model's, as its own or as a further one.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the name \"{name}\" is taken by the model {by}: take another")]
+pub struct NameTaken {
+    /// The name.
+    pub name: ModelName,
+    /// The model that has it.
+    pub by: ModelName,
+}
+
+/// Whether no other model has a name of this record. Every [`DesiredStore`] asks it of what it is to keep, and hands the error
+/// on inside [`DesiredError::Rejected`].
+///
+/// # Errors
+/// [`NameTaken`], for the first name that another model has.
+pub fn check_names(records: &DesiredModels, spec: &ModelSpec) -> Result<(), NameTaken> {
+    let mut others = records.values().map(|record| &record.spec).filter(|other| other.name != spec.name);
+    let taken = others.find_map(|other| {
+        let name = spec.names().find(|name| other.name == **name || other.aliases.contains(*name))?;
+        Some(NameTaken { name: name.clone(), by: other.name.clone() })
+    });
+    taken.map_or(Ok(()), Err)
+}
+
 /// Why a record was not read or changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DesiredError {
-    /// The change itself refused.
+    /// The change itself refused, or its outcome is none that may be kept.
     #[error(transparent)]
     Rejected(BoxError),
     /// The store cannot be read or written.

@@ -3,6 +3,7 @@
 pub mod autoscale;
 pub mod backend;
 mod chain;
+pub mod check;
 pub mod demand;
 pub mod desired;
 pub mod engine;

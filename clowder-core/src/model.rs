@@ -7,7 +7,7 @@ use crate::source::Digest;
 use crate::url::ModelUrl;
 use crate::worker::WorkerId;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -173,6 +173,40 @@ pub struct PlacementRules {
     pub pinned: Vec<NodeName>,
     /// Labels that a node must carry.
     pub selector: BTreeMap<String, String>,
+    /// The label of nodes over whose values replicas are spread, such as `topology.kubernetes.io/zone`; `None` spreads them
+    /// over nodes.
+    pub spread: Option<String>,
+    /// Accelerators that each replica has for itself.
+    pub accelerators: Option<AcceleratorRequest>,
+}
+
+/// Accelerators of one kind, as one replica has them for itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceleratorRequest {
+    /// What a node calls them: `nvidia.com/gpu`.
+    pub name: String,
+    /// How many.
+    pub count: u32,
+}
+
+impl AcceleratorRequest {
+    /// The most of one replica: no machine has more.
+    pub const MOST: u32 = 64;
+}
+
+/// How workers of an earlier revision are replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rollout {
+    /// The most workers there are beyond the replicas meanwhile; 0 stops an old one before a new one starts. `None` starts
+    /// all new ones for which there is room.
+    pub surge: Option<u32>,
+}
+
+impl Rollout {
+    /// The largest surge.
+    pub const MOST_SURGE: u32 = 1000;
 }
 
 /// A model as desired.
@@ -180,6 +214,8 @@ pub struct PlacementRules {
 pub struct ModelSpec {
     /// The alias clients ask for; unique in a cluster.
     pub name: ModelName,
+    /// Further names that clients may ask for it by, unique like the first.
+    pub aliases: BTreeSet<ModelName>,
     /// Where its bytes come from.
     pub source: ModelUrl,
     /// What the bytes must hash to; `None` trusts the source's own digest.
@@ -192,32 +228,60 @@ pub struct ModelSpec {
     pub autoscaling: Option<Autoscaling>,
     /// How each of them runs it.
     pub engine: EngineSettings,
+    /// Bytes of memory that each of them is promised; `None` takes what the model's header and the settings come to.
+    pub memory: Option<u64>,
     /// Where they may run.
     pub placement: PlacementRules,
+    /// Who comes first where memory is short: the larger number. A model may take the place of replicas of a lesser one.
+    pub priority: i32,
+    /// How workers of an earlier revision are replaced.
+    pub rollout: Rollout,
     /// Workers that go first when there are more than `replicas`; ids that no longer exist mean nothing.
     pub retire: Vec<WorkerId>,
 }
 
 impl ModelSpec {
+    /// The most further names.
+    pub const MOST_ALIASES: usize = 16;
+    /// The least memory that a worker may be promised: a number without its unit is told, not tried.
+    pub const LEAST_MEMORY: u64 = 1 << 20;
+    /// The largest priority; its negative is the least.
+    pub const MOST_PRIORITY: i32 = 1_000_000;
+
     /// One replica of `source` under `name`, everything else left to Clowder.
     pub fn new(name: ModelName, source: ModelUrl) -> Self {
         Self {
             name,
+            aliases: BTreeSet::new(),
             source,
             digest: None,
             credentials: None,
             replicas: 1,
             autoscaling: None,
             engine: EngineSettings::default(),
+            memory: None,
             placement: PlacementRules::default(),
+            priority: 0,
+            rollout: Rollout::default(),
             retire: Vec::new(),
         }
     }
 
-    /// A hash of all that a running worker depends on (name, source, digest and engine settings, not the counts and rules).
+    /// All names that clients may ask for it by, its own first.
+    pub fn names(&self) -> impl Iterator<Item = &ModelName> {
+        std::iter::once(&self.name).chain(&self.aliases)
+    }
+
+    /// A hash of all that a running worker depends on (name, source, digest, engine settings, memory and accelerators,
+    /// not the counts, rules and further names).
     /// Workers of another revision are replaced. FNV-1a over 64 bits, folded to 32: it names, it does not protect.
     pub fn revision(&self) -> Revision {
-        let text = format!("{}\n{}\n{:?}\n{:?}", self.name, self.source, self.digest, self.engine);
+        let mut text = format!("{}\n{}\n{:?}\n{:?}", self.name, self.source, self.digest, self.engine);
+        // Where neither is given the revision is that of before there were these fields: a new version replaces no worker.
+        let given = (self.memory, &self.placement.accelerators);
+        if given != (None, &None) {
+            text.push_str(&format!("\n{given:?}"));
+        }
         let hash = text
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
@@ -269,10 +333,21 @@ mod tests {
         let mut scaled = spec();
         scaled.replicas = 5;
         scaled.retire.push("kitten-0-1".parse().unwrap());
+        scaled.aliases.insert("cat".parse().unwrap());
+        scaled.priority = 7;
+        scaled.rollout.surge = Some(0);
+        scaled.placement.spread = Some("zone".to_owned());
         assert_eq!(before.revision(), scaled.revision());
-        let mut resized = spec();
-        resized.engine.slots = Some(2);
-        assert_ne!(before.revision(), resized.revision());
+        let changes: [fn(&mut ModelSpec); 3] = [
+            |spec| spec.engine.slots = Some(2),
+            |spec| spec.memory = Some(1 << 30),
+            |spec| spec.placement.accelerators = Some(AcceleratorRequest { name: "gpu".to_owned(), count: 1 }),
+        ];
+        for change in changes {
+            let mut changed = spec();
+            change(&mut changed);
+            assert_ne!(before.revision(), changed.revision());
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::source::{ModelSource, SourceError};
 use crate::status::ModelStatuses;
 use crate::worker::{Worker, WorkerId, WorkerState};
 use futures::{FutureExt, StreamExt, stream};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -147,13 +148,10 @@ impl Reconciler {
         for model in desired.values() {
             self.inspect_if_due(memory, &model.spec, now);
         }
-        let wanted: Vec<Wanted> = desired
-            .values()
-            .map(|model| Wanted {
-                spec: Arc::clone(&model.spec),
-                memory: memory.need(&model.spec).map(|need| need.total()),
-            })
-            .collect();
+        let wanted = |spec: &Arc<ModelSpec>| Wanted { spec: Arc::clone(spec), memory: memory.promise(spec) };
+        let mut wanted: Vec<Wanted> = desired.values().map(|model| wanted(&model.spec)).collect();
+        // A stable sort: those of one priority stay in the order of their names.
+        wanted.sort_by_key(|wanted| Reverse(wanted.spec.priority));
         let mut plan = self.placement.plan(&wanted, inventory);
         plan.actions.extend(memory.corrections(desired, inventory, &plan));
         self.apply(memory, &plan, now).await;
@@ -218,9 +216,14 @@ impl Reconciler {
 }
 
 impl Memory {
-    fn need(&self, spec: &ModelSpec) -> Option<MemoryNeed> {
-        let facts = self.facts.get(&source_key(spec))?;
-        Some(MemoryNeed::estimate(&facts.gguf, facts.bytes, &spec.engine))
+    /// Bytes of memory that one worker is promised: those asked for, or else what the header and the settings come to once
+    /// the header is known.
+    fn promise(&self, spec: &ModelSpec) -> Option<u64> {
+        let estimate = || {
+            let facts = self.facts.get(&source_key(spec))?;
+            Some(MemoryNeed::estimate(&facts.gguf, facts.bytes, &spec.engine).total())
+        };
+        spec.memory.or_else(estimate)
     }
 
     /// Starts of workers that failed with other credentials than are recorded now: for the plan such a worker is there, and

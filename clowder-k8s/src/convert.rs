@@ -1,8 +1,10 @@
 //! A [`Model`] as core's vocabulary.
 
-use crate::model::{self, Engine, Model, Placement, SecretKeyReference};
+use crate::model::{self, Accelerators, Engine, Model, Placement, Quantity, SecretKeyReference};
+use crate::observe::units;
 use clowder_core::autoscale::{Autoscaling, InvalidAutoscaling};
-use clowder_core::model::{EngineSettings, InvalidModelName, PlacementRules};
+use clowder_core::check::InvalidSpec;
+use clowder_core::model::{AcceleratorRequest, EngineSettings, InvalidModelName, PlacementRules, Rollout};
 use clowder_core::node::NodeName;
 use clowder_core::secret::{Credentials, Secret};
 use clowder_core::source::InvalidDigest;
@@ -22,6 +24,15 @@ pub enum InvalidModel {
         /// What is wrong with it.
         error: InvalidModelName,
     },
+    /// An entry of `spec.aliases` is no model's name.
+    #[error("spec.aliases: {0}")]
+    Alias(InvalidModelName),
+    /// `spec.resources` asks for what is no amount of memory.
+    #[error("spec.resources.memory: {0:?} is no amount of memory: write one such as 6Gi, or the number of bytes")]
+    Resources(String),
+    /// A value is out of its bounds.
+    #[error("spec.{field}: {0}", field = field(.0))]
+    Bounds(InvalidSpec),
     /// `spec.source` is no model's URL.
     #[error("spec.source: {0}")]
     Source(InvalidModelUrl),
@@ -48,9 +59,17 @@ pub enum InvalidModel {
         /// Where and why.
         error: String,
     },
-    /// Another resource, older than this, records a model of the same name.
+    /// Another resource, older than this, records a model that has the same name, or has it as a further name.
     #[error("the name \"{name}\" is taken by the Model {by}: give another in spec.alias")]
     NameTaken {
+        /// The name.
+        name: ModelName,
+        /// The other resource.
+        by: String,
+    },
+    /// The same of a further name.
+    #[error("the name \"{name}\" is taken by the Model {by}: take it out of spec.aliases")]
+    AliasTaken {
         /// The name.
         name: ModelName,
         /// The other resource.
@@ -63,14 +82,32 @@ impl InvalidModel {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Name { .. } => "InvalidName",
+            Self::Alias(_) => "InvalidAliases",
+            Self::Resources(_) => "InvalidResources",
+            Self::Bounds(error) => match error.field() {
+                "aliases" => "InvalidAliases",
+                "memory" => "InvalidResources",
+                "placement" => "InvalidPlacement",
+                "priority" => "InvalidPriority",
+                "rollout" => "InvalidRollout",
+                _ => "InvalidSpec",
+            },
             Self::Source(_) => "InvalidSource",
             Self::Digest(_) => "InvalidDigest",
             Self::Retire(_) => "InvalidRetire",
             Self::Autoscaling(_) => "InvalidAutoscaling",
             Self::NoSecret { .. } => "SecretNotFound",
             Self::Unreadable { .. } => "Unreadable",
-            Self::NameTaken { .. } => "NameTaken",
+            Self::NameTaken { .. } | Self::AliasTaken { .. } => "NameTaken",
         }
+    }
+}
+
+/// Where the resource has what core has in this field.
+fn field(error: &InvalidSpec) -> &'static str {
+    match error.field() {
+        "memory" => "resources.memory",
+        other => other,
     }
 }
 
@@ -90,6 +127,8 @@ impl Model {
         };
         let name = name.parse().map_err(|error| InvalidModel::Name { field, error })?;
         let mut spec = ModelSpec::new(name, self.spec.source.parse().map_err(InvalidModel::Source)?);
+        let aliases = self.spec.aliases.iter().map(|alias| alias.parse());
+        spec.aliases = aliases.collect::<Result<_, _>>().map_err(InvalidModel::Alias)?;
         spec.digest = self.spec.digest.as_deref().map(str::parse).transpose().map_err(InvalidModel::Digest)?;
         if let Some(credentials) = &self.spec.credentials {
             let reference = &credentials.secret_key_ref;
@@ -101,11 +140,20 @@ impl Model {
         spec.autoscaling = self.spec.autoscaling.as_ref().map(Autoscaling::from);
         spec.autoscaling.as_ref().map_or(Ok(()), Autoscaling::check).map_err(InvalidModel::Autoscaling)?;
         spec.engine = EngineSettings::from(&self.spec.engine);
+        spec.memory = self.spec.resources.memory.as_ref().map(memory).transpose()?;
         spec.placement = PlacementRules::from(&self.spec.placement);
+        spec.priority = self.spec.priority;
+        spec.rollout = Rollout { surge: self.spec.rollout.surge };
         let retire = self.spec.retire.iter().map(|id| id.parse());
         spec.retire = retire.collect::<Result<_, _>>().map_err(InvalidModel::Retire)?;
+        spec.check().map_err(InvalidModel::Bounds)?;
         Ok(spec)
     }
+}
+
+fn memory(quantity: &Quantity) -> Result<u64, InvalidModel> {
+    let text = quantity.to_string();
+    units(&text).ok_or_else(|| InvalidModel::Resources(text.chars().take(80).collect()))
 }
 
 impl From<&Engine> for EngineSettings {
@@ -127,7 +175,15 @@ impl From<&Placement> for PlacementRules {
         Self {
             pinned: placement.pinned.iter().map(|node| NodeName::from(node.as_str())).collect(),
             selector: placement.selector.clone(),
+            spread: placement.spread.clone(),
+            accelerators: placement.accelerators.as_ref().map(AcceleratorRequest::from),
         }
+    }
+}
+
+impl From<&Accelerators> for AcceleratorRequest {
+    fn from(accelerators: &Accelerators) -> Self {
+        Self { name: accelerators.name.clone(), count: accelerators.count }
     }
 }
 
@@ -137,6 +193,7 @@ mod tests {
     use crate::model::{CredentialsReference, Spec};
     use clowder_core::model::KvType;
     use clowder_core::secret::CredentialsKind;
+    use serde_json::json;
 
     fn resource(change: impl FnOnce(&mut Spec)) -> Model {
         let mut spec = Spec::new("builtin:kitten");
@@ -176,11 +233,18 @@ mod tests {
             };
             spec.placement.pinned = vec!["sled-1".into()];
             spec.placement.selector = [("disk".into(), "fast".into())].into();
+            spec.placement.spread = Some("topology.kubernetes.io/zone".into());
+            spec.placement.accelerators = Some(Accelerators { name: "nvidia.com/gpu".into(), count: 2 });
+            spec.aliases = vec!["kitten".into(), "cat".into()];
+            spec.resources.memory = Some(Quantity::Text("6Gi".into()));
+            spec.priority = -5;
+            spec.rollout.surge = Some(0);
             spec.retire = vec!["kitten-00000000-1".into()];
         });
         let desired = full.desired(|reference| (reference.key == "token").then(|| Secret::new("dTpw"))).unwrap();
         let expected = ModelSpec {
             name: "Org/Kitten:Q8".parse().unwrap(),
+            aliases: ["cat", "kitten"].map(|alias| alias.parse().unwrap()).into(),
             source: "builtin:kitten".parse().unwrap(),
             digest: Some(digest.parse().unwrap()),
             credentials: Some(Credentials { kind: CredentialsKind::Basic, value: Secret::new("dTpw") }),
@@ -193,10 +257,15 @@ mod tests {
                 threads: Some(8),
                 gpu_layers: Some(0),
             },
+            memory: Some(6 << 30),
             placement: PlacementRules {
                 pinned: vec!["sled-1".into()],
                 selector: [("disk".into(), "fast".into())].into(),
+                spread: Some("topology.kubernetes.io/zone".into()),
+                accelerators: Some(AcceleratorRequest { name: "nvidia.com/gpu".into(), count: 2 }),
             },
+            priority: -5,
+            rollout: Rollout { surge: Some(0) },
             retire: vec!["kitten-00000000-1".parse().unwrap()],
         };
         assert_eq!(desired, expected);
@@ -209,9 +278,42 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_a_quantity_in_either_spelling() {
+        let memory = |memory: serde_json::Value| {
+            let spec: Spec = serde_json::from_value(json!({
+                "source": "builtin:kitten", "resources": { "memory": memory },
+            }))
+            .unwrap();
+            Model::new("kitten", spec).desired(|_| None)
+        };
+        for spelled in [json!("6Gi"), json!("6442450944"), json!(6_442_450_944_u64), json!("6442450944000m")] {
+            assert_eq!(memory(spelled).unwrap().memory, Some(6 << 30));
+        }
+        let reasons =
+            [json!("6Gb"), json!(""), json!(0), json!("1Ki")].map(|wrong| memory(wrong).unwrap_err().reason());
+        assert_eq!(reasons, ["InvalidResources"; 4]);
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_field() {
         let told = [
             (refused(|spec| spec.alias = Some("-x".into())), "spec.alias: model name \"-x\""),
+            (refused(|spec| spec.aliases = vec!["".into()]), "spec.aliases: model name \"\""),
+            (refused(|spec| spec.aliases = vec!["kitten".into()]), "spec.aliases: \"kitten\" is the model's own name"),
+            (
+                refused(|spec| spec.resources.memory = Some(Quantity::Text("lots".into()))),
+                "spec.resources.memory: \"lots\" is no amount of memory",
+            ),
+            (
+                refused(|spec| spec.resources.memory = Some(Quantity::Number(-1))),
+                "spec.resources.memory: \"-1\" is no amount of memory",
+            ),
+            (
+                refused(|spec| spec.resources.memory = Some(Quantity::Number(6))),
+                "spec.resources.memory: 6 bytes are too few for a worker",
+            ),
+            (refused(|spec| spec.priority = i32::MAX), "spec.priority: 2147483647 is out of bounds"),
+            (refused(|spec| spec.placement.spread = Some("".into())), "spec.placement: spread \"\" is no name"),
             (refused(|spec| spec.source = "kitten".into()), "spec.source: \"kitten\" has no scheme"),
             (refused(|spec| spec.digest = Some("md5:0".into())), "spec.digest: \"md5:0\" is no digest"),
             (refused(|spec| spec.retire = vec!["A".into()]), "spec.retire: worker name \"A\""),

@@ -12,16 +12,21 @@
 
 use crate::status::Status;
 use clowder_core::autoscale;
-use clowder_core::model::{EngineSettings, KvType};
+use clowder_core::model::{AcceleratorRequest, EngineSettings, KvType, ModelSpec, Rollout as RolloutRules};
 use clowder_core::secret::CredentialsKind;
 use clowder_core::url::MAX_LENGTH;
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The most replicas of a model: a slip of the finger shall not plan a million workers.
 const MAX_REPLICAS: u32 = 1000;
+/// The longest name of a label or an extended resource.
+const MAX_KEY: usize = 317;
+/// What a model may be called.
+const NAME: &str = r"^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,62}$";
 
 /// What is asked for: a model from a source, so many times, under these settings.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +42,8 @@ const MAX_REPLICAS: u32 = 1000;
     scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas"),
     validation = Rule::new("has(self.spec.alias) || self.metadata.name.size() <= 63")
         .message("metadata.name is too long for the name of a model, which has 63 characters at most: give it one in spec.alias"),
+    validation = Rule::new("has(self.spec.alias) || !has(self.spec.aliases) || !(self.metadata.name in self.spec.aliases)")
+        .message("metadata.name is the name of the model already: take it out of spec.aliases"),
     printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
     printcolumn = r#"{"name":"Ready","type":"integer","jsonPath":".status.ready"}"#,
     printcolumn = r#"{"name":"Desired","type":"integer","jsonPath":".spec.replicas"}"#,
@@ -58,13 +65,21 @@ const MAX_REPLICAS: u32 = 1000;
         "rule": "!(has(self.replicas) && has(self.autoscaling))",
         "message": "replicas and autoscaling exclude each other: take one of them out",
     },
+    {
+        "rule": "!has(self.alias) || !has(self.aliases) || !(self.alias in self.aliases)",
+        "message": "alias is the name of the model already: take it out of aliases",
+    },
 ]))]
 pub struct Spec {
     /// The name clients ask for, where it is not the resource's own: 1 to 63 letters, digits, '.', '_', '-', ':' or '/',
     /// beginning with a letter or digit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", regex(pattern = r"^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,62}$"))]
+    #[schemars(with = "String", regex(pattern = NAME))]
     pub alias: Option<String>,
+    /// Further names that clients may ask for it by. No other model has any of them, as its name or as a further one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "aliases")]
+    pub aliases: Vec<String>,
     /// Where the model's bytes come from: hf://OWNER/REPO:QUANT, hf://OWNER/REPO/FILE.gguf, https://..., file:///PATH.
     #[schemars(length(min = 1, max = MAX_LENGTH), extend("x-kubernetes-validations" = [{
         "rule": "self == oldSelf",
@@ -89,9 +104,20 @@ pub struct Spec {
     /// How each of them runs it.
     #[serde(default)]
     pub engine: Engine,
+    /// What each of them is promised.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub resources: Resources,
     /// Where they may run.
-    #[serde(default, skip_serializing_if = "Placement::is_anywhere")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub placement: Placement,
+    /// Who comes first where memory or accelerators are short: the larger number, which may take the place of replicas of a
+    /// lesser one.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(range(min = -ModelSpec::MOST_PRIORITY, max = ModelSpec::MOST_PRIORITY))]
+    pub priority: i32,
+    /// How workers of an earlier revision are replaced.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rollout: Rollout,
     /// Workers that go first when there are more than replicas.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "worker_names")]
@@ -169,6 +195,44 @@ pub struct Engine {
     pub gpu_layers: Option<u32>,
 }
 
+/// What each worker is promised.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Resources {
+    /// Memory, such as 6Gi. Without it, what the model's header and the settings of the engine come to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "quantity")]
+    pub memory: Option<Quantity>,
+}
+
+/// A number as Kubernetes has it, in either spelling. What is no quantity is told by [`Model::desired`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Quantity {
+    /// A bare number: 6442450944.
+    Number(i64),
+    /// With a unit: "6Gi".
+    Text(String),
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// How workers of an earlier revision are replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Rollout {
+    /// The most workers there are beyond the replicas meanwhile; 0 stops an old one before a new one starts. Without it, all
+    /// new ones start for which there is room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = RolloutRules::MOST_SURGE), extend("format" = "int32"))]
+    pub surge: Option<u32>,
+}
+
 /// Where replicas may run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Placement {
@@ -180,6 +244,30 @@ pub struct Placement {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub selector: BTreeMap<String, String>,
+    /// The label of nodes over whose values replicas are spread, such as topology.kubernetes.io/zone. Without it they are
+    /// spread over nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_KEY), regex(pattern = r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[a-zA-Z0-9]([a-zA-Z0-9._-]{0,61}[a-zA-Z0-9])?$"))]
+    pub spread: Option<String>,
+    /// Accelerators that each replica has for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Accelerators")]
+    pub accelerators: Option<Accelerators>,
+}
+
+/// Accelerators of one kind, as a device plugin offers them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.name.contains('/') && !self.name.contains('kubernetes.io/')",
+    "message": "name is what nodes list under status.allocatable for their accelerators, such as nvidia.com/gpu",
+}]))]
+pub struct Accelerators {
+    /// What nodes call them: nvidia.com/gpu.
+    #[schemars(length(min = 1, max = MAX_KEY), regex(pattern = r"^[a-zA-Z0-9]([a-zA-Z0-9._/-]*[a-zA-Z0-9])?$"))]
+    pub name: String,
+    /// How many.
+    #[schemars(range(min = 1, max = AcceleratorRequest::MOST), extend("format" = "int32"))]
+    pub count: u32,
 }
 
 impl Spec {
@@ -187,22 +275,24 @@ impl Spec {
     pub fn new(source: impl Into<String>) -> Self {
         Self {
             alias: None,
+            aliases: Vec::new(),
             source: source.into(),
             digest: None,
             credentials: None,
             replicas: None,
             autoscaling: None,
             engine: Engine::default(),
+            resources: Resources::default(),
             placement: Placement::default(),
+            priority: 0,
+            rollout: Rollout::default(),
             retire: Vec::new(),
         }
     }
 }
 
-impl Placement {
-    fn is_anywhere(&self) -> bool {
-        self.pinned.is_empty() && self.selector.is_empty()
-    }
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn fewest() -> u32 {
@@ -219,6 +309,19 @@ fn scale_down_delay() -> u32 {
 
 fn credentials_kind(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "enum": [CredentialsKind::Bearer, CredentialsKind::Basic] })
+}
+
+fn aliases(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": ModelSpec::MOST_ALIASES,
+        "items": { "type": "string", "pattern": NAME, "maxLength": 63 },
+        "x-kubernetes-list-type": "set",
+    })
+}
+
+fn quantity(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "x-kubernetes-int-or-string": true, "maxLength": 64 })
 }
 
 fn node_names(_: &mut SchemaGenerator) -> Schema {

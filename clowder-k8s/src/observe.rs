@@ -6,6 +6,7 @@ mod quantity;
 mod worker;
 
 pub use node::node;
+pub(crate) use quantity::units;
 pub use worker::worker;
 
 use clowder_core::Inventory;

@@ -193,6 +193,15 @@ async fn the_definitions_rules_are_told_in_words() {
     };
     make("m", json!({ "source": "builtin:kitten" })).await.expect("made");
     make("named", json!({ "source": "builtin:kitten", "alias": "Kitten" })).await.expect("made");
+    let full = json!({
+        "source": "builtin:kitten", "aliases": ["also", "Org/Full"], "priority": -1_000_000, "rollout": { "surge": 0 },
+        "resources": { "memory": "6Gi" },
+        "placement": { "spread": "topology.kubernetes.io/zone", "accelerators": { "name": "nvidia.com/gpu", "count": 64 } },
+    });
+    make("full", full).await.expect("made");
+    make("bytes", json!({ "source": "builtin:kitten", "resources": { "memory": 6_442_450_944_u64 } }))
+        .await
+        .expect("made");
     make(&"l".repeat(64), json!({ "source": "builtin:kitten", "alias": "long" })).await.expect("made");
 
     let source = said(set(&cluster, "m", json!({ "spec": { "source": "builtin:other" } })).await);
@@ -212,6 +221,13 @@ async fn the_definitions_rules_are_told_in_words() {
     let bounds =
         said(make("wrong", json!({ "source": "builtin:kitten", "autoscaling": { "min": 3, "max": 2 } })).await);
     assert!(bounds.contains("min is above max"), "{bounds}");
+    let own = said(make("wrong", json!({ "source": "builtin:kitten", "alias": "a", "aliases": ["a"] })).await);
+    assert!(own.contains("alias is the name of the model already: take it out of aliases"), "{own}");
+    let own = said(make("wrong", json!({ "source": "builtin:kitten", "aliases": ["wrong"] })).await);
+    assert!(own.contains("metadata.name is the name of the model already: take it out of spec.aliases"), "{own}");
+    let accelerators = |name: &str, count: u32| json!({ "source": "builtin:kitten", "placement": { "accelerators": { "name": name, "count": count } } });
+    let bare = said(make("wrong", accelerators("gpu", 1)).await);
+    assert!(bare.contains("name is what nodes list under status.allocatable"), "{bare}");
 
     let refused = [
         (json!({}), "spec.source"),
@@ -224,6 +240,14 @@ async fn the_definitions_rules_are_told_in_words() {
         (json!({ "source": "builtin:kitten", "engine": { "slots": 257 } }), "spec.engine.slots"),
         (json!({ "source": "builtin:kitten", "engine": { "kvType": "q5" } }), "spec.engine.kvType"),
         (json!({ "source": "builtin:kitten", "retire": ["A"] }), "spec.retire[0]"),
+        (json!({ "source": "builtin:kitten", "aliases": ["a b"] }), "spec.aliases[0]"),
+        (json!({ "source": "builtin:kitten", "aliases": ["a", "a"] }), "spec.aliases"),
+        (json!({ "source": "builtin:kitten", "priority": 1_000_001 }), "spec.priority"),
+        (json!({ "source": "builtin:kitten", "rollout": { "surge": 1001 } }), "spec.rollout.surge"),
+        (json!({ "source": "builtin:kitten", "resources": { "memory": 1.5 } }), "spec.resources.memory"),
+        (json!({ "source": "builtin:kitten", "placement": { "spread": "a zone" } }), "spec.placement.spread"),
+        (accelerators("nvidia.com/gpu", 0), "spec.placement.accelerators.count"),
+        (accelerators("nvidia.com/gpu", 65), "spec.placement.accelerators.count"),
     ];
     for (spec, field) in refused {
         let message = said(make("wrong", spec).await);
@@ -309,13 +333,21 @@ async fn a_wrong_resource_breaks_no_other_and_a_secret_may_come_later() {
     )
     .await;
     make("twin", json!({ "source": "builtin:kitten", "alias": "late" })).await;
+    make("namesake", json!({ "source": "builtin:kitten", "aliases": ["late"] })).await;
+    make("memory", json!({ "source": "builtin:kitten", "resources": { "memory": "lots" } })).await;
     make("good", json!({ "source": "builtin:kitten" })).await;
     let (_quiet, told) = watch::channel(Arc::new(ModelStatuses::new()));
     let writer = tokio::spawn(StatusWriter::new(cluster.client.clone(), &store, told).run(CancellationToken::new()));
 
     let both = eventually(store.watch(), "the models that are right", |models| models.len() == 2).await;
     assert_eq!(both.keys().map(ModelName::as_str).collect::<Vec<_>>(), ["good", "late"]);
-    let reasons = [("wrong", "InvalidSource"), ("late", "SecretNotFound"), ("twin", "NameTaken")];
+    let reasons = [
+        ("wrong", "InvalidSource"),
+        ("late", "SecretNotFound"),
+        ("twin", "NameTaken"),
+        ("namesake", "NameTaken"),
+        ("memory", "InvalidResources"),
+    ];
     for (name, reason) in reasons {
         let model = with_status(&cluster, name, |status| status.phase == Phase::Failed).await;
         let status = model.status.expect("a status");

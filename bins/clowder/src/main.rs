@@ -12,6 +12,7 @@ mod output;
 mod progress;
 mod replicas;
 mod serve;
+mod sizes;
 mod sse;
 
 use crate::cli::{Cli, Command};

@@ -9,6 +9,7 @@ use axum::extract::{Path, State};
 use clowder_core::ModelName;
 use clowder_core::status::ModelPhase;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Serialize)]
@@ -17,7 +18,7 @@ pub(super) struct ModelList {
     data: Vec<Model>,
 }
 
-/// OpenAI's model object, and whether it can answer now.
+/// OpenAI's model object, one for each name that a model may be asked for by, and whether it can answer now.
 #[derive(Serialize)]
 pub(super) struct Model {
     id: String,
@@ -29,9 +30,9 @@ pub(super) struct Model {
     phase: ModelPhase,
 }
 
-fn view(shared: &Shared, snapshot: &Snapshot, name: &ModelName) -> Model {
+fn view(shared: &Shared, snapshot: &Snapshot, id: &str, name: &ModelName) -> Model {
     Model {
-        id: name.as_str().to_owned(),
+        id: id.to_owned(),
         object: "model",
         created: shared.started_unix,
         owned_by: "user",
@@ -44,15 +45,18 @@ fn view(shared: &Shared, snapshot: &Snapshot, name: &ModelName) -> Model {
 pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Json<ModelList> {
     shared.directory.primed(shared.config.timeouts.worker_wait).await;
     let snapshot = shared.directory.load();
-    let data = snapshot.desired.keys().map(|name| view(&shared, &snapshot, name)).collect();
+    let own = snapshot.desired.keys().map(|name| (name.as_str(), name));
+    let further = snapshot.aliases.iter().map(|(alias, name)| (alias.as_str(), name));
+    let names: BTreeMap<&str, &ModelName> = own.chain(further).collect();
+    let data = names.into_iter().map(|(id, name)| view(&shared, &snapshot, id, name)).collect();
     Json(ModelList { object: "list", data })
 }
 
 pub(super) async fn one(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Json<Model>, ApiError> {
     shared.directory.primed(shared.config.timeouts.worker_wait).await;
     let snapshot = shared.directory.load();
-    match snapshot.desired.keys().find(|name| name.as_str() == id) {
-        Some(name) => Ok(Json(view(&shared, &snapshot, name))),
+    match snapshot.model(&id) {
+        Some(name) => Ok(Json(view(&shared, &snapshot, &id, name))),
         None => Err(unknown(&id, &snapshot)),
     }
 }

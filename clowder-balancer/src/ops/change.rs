@@ -2,7 +2,7 @@
 
 use crate::error::ApiError;
 use clowder_core::autoscale::Autoscaling;
-use clowder_core::model::{EngineSettings, PlacementRules};
+use clowder_core::model::{EngineSettings, PlacementRules, Rollout};
 use clowder_core::secret::{Credentials, CredentialsKind};
 use clowder_core::source::Digest;
 use clowder_core::{Inventory, ModelName, ModelSpec, ModelUrl, NodeName, Secret, Worker};
@@ -24,6 +24,7 @@ fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<O
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateModel {
     name: Option<String>,
+    aliases: Option<Vec<String>>,
     source: String,
     digest: Option<String>,
     credentials: Option<String>,
@@ -31,13 +32,17 @@ pub(super) struct CreateModel {
     replicas: Option<u32>,
     autoscaling: Option<Value>,
     engine: Option<Value>,
+    memory: Option<u64>,
     placement: Option<Value>,
+    priority: Option<i32>,
+    rollout: Option<Value>,
 }
 
 /// A request to change a model; what is absent stays.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PatchModel {
+    aliases: Option<Vec<String>>,
     source: Option<String>,
     #[serde(default, deserialize_with = "nullable")]
     digest: Option<Option<String>>,
@@ -48,7 +53,11 @@ pub(super) struct PatchModel {
     #[serde(default, deserialize_with = "nullable")]
     autoscaling: Option<Option<Value>>,
     engine: Option<Value>,
+    #[serde(default, deserialize_with = "nullable")]
+    memory: Option<Option<u64>>,
     placement: Option<Value>,
+    priority: Option<i32>,
+    rollout: Option<Value>,
 }
 
 impl CreateModel {
@@ -57,6 +66,7 @@ impl CreateModel {
         let source = url("source", &self.source)?;
         let name = name("name", self.name.as_deref(), &source)?;
         let patch = PatchModel {
+            aliases: self.aliases,
             source: None,
             digest: self.digest.map(Some),
             credentials: self.credentials.map(Some),
@@ -64,7 +74,10 @@ impl CreateModel {
             replicas: self.replicas,
             autoscaling: self.autoscaling.map(Some),
             engine: self.engine,
+            memory: self.memory.map(Some),
             placement: self.placement,
+            priority: self.priority,
+            rollout: self.rollout,
         };
         Ok((name, source, patch))
     }
@@ -74,6 +87,10 @@ impl PatchModel {
     /// The record after this change.
     pub(super) fn apply(self, current: &ModelSpec, inventory: &Inventory) -> Result<ModelSpec, ApiError> {
         let mut spec = current.clone();
+        if let Some(aliases) = self.aliases {
+            let aliases = aliases.iter().map(|alias| alias.parse().map_err(|error| refused("aliases", &error)));
+            spec.aliases = aliases.collect::<Result<_, _>>()?;
+        }
         if let Some(source) = &self.source {
             spec.source = url("source", source)?;
         }
@@ -117,6 +134,11 @@ impl PatchModel {
             spec.engine = merged::<EngineSettings>("engine", &spec.engine, engine)?;
             check_engine(&spec.engine)?;
         }
+        spec.memory = self.memory.unwrap_or(spec.memory);
+        spec.priority = self.priority.unwrap_or(spec.priority);
+        if let Some(rollout) = &self.rollout {
+            spec.rollout = merged::<Rollout>("rollout", &spec.rollout, rollout)?;
+        }
         match &self.placement {
             Some(placement) => {
                 spec.placement = merged::<PlacementRules>("placement", &spec.placement, placement)?;
@@ -134,6 +156,7 @@ impl PatchModel {
             // Fewer replicas need fewer pins.
             None => spec.placement.pinned.truncate(spec.replicas as usize),
         }
+        spec.check().map_err(|error| refused(error.field(), &error))?;
         Ok(spec)
     }
 }
@@ -374,11 +397,37 @@ mod tests {
             r#"{"autoscaling":{"max":1},"replicas":2}"#,
             r#"{"autoscaling":{"most":1}}"#,
             r#"{"credentials_type":"basic"}"#,
+            r#"{"aliases":["a b"]}"#,
+            r#"{"aliases":["m"]}"#,
+            r#"{"memory":6}"#,
+            r#"{"priority":1000001}"#,
+            r#"{"rollout":{"surge":1001}}"#,
+            r#"{"rollout":{"wave":1}}"#,
+            r#"{"placement":{"spread":"a zone"}}"#,
+            r#"{"placement":{"accelerators":{"name":"nvidia.com/gpu"}}}"#,
+            r#"{"placement":{"accelerators":{"name":"nvidia.com/gpu","count":65}}}"#,
         ]
         .into_iter()
         .map(|json| patch(json, &spec()).unwrap_err())
         .collect();
         insta::assert_snapshot!(refusals.join("\n"));
+    }
+
+    #[test]
+    fn what_is_set_can_be_taken_back() {
+        let set = r#"{"aliases":["b","a","a"],"memory":6442450944,"priority":-5,"rollout":{"surge":0},
+            "placement":{"spread":"zone","accelerators":{"name":"nvidia.com/gpu","count":2}}}"#;
+        let set = patch(set, &spec()).unwrap();
+        assert_eq!(set.aliases.iter().map(ModelName::as_str).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!((set.memory, set.priority, set.rollout.surge), (Some(6 << 30), -5, Some(0)));
+        assert_eq!(set.placement.accelerators.as_ref().unwrap().count, 2);
+        let more = patch(r#"{"placement":{"accelerators":{"count":3}}}"#, &set).unwrap();
+        assert_eq!(more.placement.accelerators.as_ref().unwrap().name, "nvidia.com/gpu");
+        assert_eq!(more.placement.spread.as_deref(), Some("zone"));
+        assert_eq!(patch(r#"{"replicas":1}"#, &set).unwrap(), set, "what is not named stays");
+        let back = r#"{"aliases":[],"memory":null,"priority":0,"rollout":{"surge":null},
+            "placement":{"spread":null,"accelerators":null}}"#;
+        assert_eq!(patch(back, &set).unwrap(), spec());
     }
 
     #[test]

@@ -20,8 +20,11 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Json<Listed<Model
     Json(Listed { data: ModelView::all(&shared.directory.load()) })
 }
 
+/// Found by any of its names; it is changed and removed by its own.
 pub(super) async fn one(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Result<Response, ApiError> {
-    shown(&shared, &known(&shared, &name)?)
+    let snapshot = shared.directory.load();
+    let model = snapshot.model(&name).ok_or_else(|| unknown(&name, &snapshot))?;
+    shown(&shared, model)
 }
 
 /// 201 for a new model; 200 where the same name and source were there and took on what is given.

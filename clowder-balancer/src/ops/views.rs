@@ -3,7 +3,7 @@
 use crate::directory::Snapshot;
 use clowder_core::autoscale::Autoscaling;
 use clowder_core::gguf::GgufFacts;
-use clowder_core::model::{EngineSettings, PlacementRules};
+use clowder_core::model::{EngineSettings, PlacementRules, Rollout};
 use clowder_core::node::Capacity;
 use clowder_core::source::Digest;
 use clowder_core::status::ModelPhase;
@@ -42,6 +42,7 @@ impl WorkerView {
 #[derive(Serialize)]
 pub(super) struct ModelView {
     name: ModelName,
+    aliases: BTreeSet<ModelName>,
     source: ModelUrl,
     digest: Option<Digest>,
     /// Those asked for, or those that the demand is worth.
@@ -51,9 +52,12 @@ pub(super) struct ModelView {
     phase: ModelPhase,
     reason: Option<String>,
     generation: u64,
+    /// Bytes that one worker is promised: those asked for, or what the model's header comes to.
     memory: Option<u64>,
     engine: EngineSettings,
     placement: PlacementRules,
+    priority: i32,
+    rollout: Rollout,
     facts: Option<GgufFacts>,
     workers: Vec<WorkerView>,
 }
@@ -79,6 +83,7 @@ impl ModelView {
         };
         Some(Self {
             name: name.clone(),
+            aliases: spec.aliases.clone(),
             source: spec.source.clone(),
             digest: spec.digest,
             replicas,
@@ -87,9 +92,11 @@ impl ModelView {
             phase,
             reason,
             generation: desired.generation,
-            memory: status.and_then(|status| status.memory),
+            memory: spec.memory.or_else(|| status.and_then(|status| status.memory)),
             engine: spec.engine.clone(),
             placement: spec.placement.clone(),
+            priority: spec.priority,
+            rollout: spec.rollout.clone(),
             facts: status.and_then(|status| status.facts.as_deref().cloned()),
             workers: workers.into_iter().map(|worker| WorkerView::new(snapshot, worker)).collect(),
         })

@@ -95,8 +95,8 @@ pub(super) async fn send(
     let mut url = endpoint.base.clone();
     let path = format!("{}{}", url.path().trim_end_matches('/'), request.operation.path());
     url.set_path(&path);
-    let response =
-        client.post(url).headers(headers::to_worker(client_headers)).body(request.body.clone()).send().await?;
+    let headers = headers::to_worker(client_headers, &request.model);
+    let response = client.post(url).headers(headers).body(request.body.clone()).send().await?;
     let status = response.status();
     let headers = response.headers().clone();
     let mut rest: Upstream = response.bytes_stream().boxed();

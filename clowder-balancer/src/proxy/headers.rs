@@ -9,6 +9,10 @@ pub(crate) const WORKER: HeaderName = HeaderName::from_static("x-clowder-worker"
 /// Why that one.
 pub(crate) const POLICY: HeaderName = HeaderName::from_static("x-clowder-policy");
 
+/// The model that a request was routed to: its worker takes the name in the body for that model's, and gives it back in the
+/// answer. So a body passes as it came, under whichever name of its model it asks.
+pub(crate) const MODEL: HeaderName = HeaderName::from_static("x-clowder-model");
+
 /// All that workers get of a client's headers: a list of what may pass keeps every credential out, also those that nobody
 /// thought of.
 const TO_WORKERS: [HeaderName; 5] = [
@@ -36,11 +40,14 @@ const NOT_TO_CLIENTS: [HeaderName; 13] = [
     header::ALT_SVC,
 ];
 
-pub(super) fn to_worker(client: &HeaderMap) -> HeaderMap {
+pub(super) fn to_worker(client: &HeaderMap, model: &str) -> HeaderMap {
     let mut headers: HeaderMap =
         TO_WORKERS.into_iter().filter_map(|name| client.get(&name).cloned().map(|value| (name, value))).collect();
     // Whatever the client called it (curl says form data), it was read as JSON.
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(model) = HeaderValue::from_str(model) {
+        headers.insert(MODEL, model);
+    }
     headers
 }
 
@@ -80,10 +87,15 @@ mod tests {
             ("content-type", "application/x-www-form-urlencoded"),
             ("accept", "text/event-stream"),
             ("x-request-id", "r1"),
+            ("x-clowder-model", "forged"),
         ]);
-        let expected =
-            headers(&[("accept", "text/event-stream"), ("content-type", "application/json"), ("x-request-id", "r1")]);
-        assert_eq!(to_worker(&client), expected);
+        let expected = headers(&[
+            ("accept", "text/event-stream"),
+            ("content-type", "application/json"),
+            ("x-request-id", "r1"),
+            ("x-clowder-model", "org/kitten"),
+        ]);
+        assert_eq!(to_worker(&client, "org/kitten"), expected);
     }
 
     #[test]

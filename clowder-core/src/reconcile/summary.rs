@@ -40,7 +40,7 @@ fn status(model: &DesiredModel, inventory: &Inventory, plan: &Plan, memory: &Mem
         phase,
         reason: reason.filter(|_| !matches!(phase, ModelPhase::Ready | ModelPhase::Idle)),
         facts: memory.facts.get(&key).map(|facts| Arc::clone(&facts.gguf)),
-        memory: memory.need(spec).map(|need| need.total()),
+        memory: memory.promise(spec),
         workers,
     }
 }

@@ -34,9 +34,13 @@ impl Cluster {
     }
 
     async fn want(&self, name: &str, url: &str, replicas: u32) {
+        self.want_with(name, url, |spec| spec.replicas = replicas).await;
+    }
+
+    async fn want_with(&self, name: &str, url: &str, change: impl FnOnce(&mut ModelSpec)) {
         let name: ModelName = name.parse().unwrap();
         let mut spec = ModelSpec::new(name.clone(), url.parse().unwrap());
-        spec.replicas = replicas;
+        change(&mut spec);
         self.desired.update(&name, Box::new(move |_| Ok(Some(spec)))).await.unwrap();
     }
 
@@ -92,6 +96,61 @@ async fn failures_are_told_with_their_reason() {
     assert!(damaged.reason.as_deref().unwrap().contains("cut off"), "{:?}", damaged.reason);
     let failed = cluster.until("m", "failed", |status| status.phase == ModelPhase::Failed).await;
     assert_eq!(failed.reason.as_deref(), Some("no such layer"));
+}
+
+#[tokio::test]
+async fn memory_that_is_given_needs_no_header_and_a_refusal_is_told_all_the_same() {
+    let mut cluster = Cluster::start(one_node());
+    cluster.want_with("fits", "builtin:none", |spec| spec.memory = Some(1 << 30)).await;
+    let status = cluster.until("fits", "ready", |status| status.phase == ModelPhase::Ready).await;
+    assert_eq!((status.memory, status.workers[0].memory), (Some(1 << 30), 1 << 30));
+    assert_eq!(status.facts, None);
+    cluster.want_with("large", "builtin:none", |spec| spec.memory = Some(8 << 30)).await;
+    let refused = Some("builtin:none does not exist");
+    let status = cluster.until("large", "refused", |status| status.reason.as_deref() == refused).await;
+    assert_eq!((status.phase, status.memory), (ModelPhase::Failed, Some(8 << 30)));
+    cluster.want_with("known", "builtin:m", |spec| spec.memory = Some(2 << 30)).await;
+    let known = |status: &ModelStatus| status.phase == ModelPhase::Ready && status.facts.is_some();
+    let status = cluster.until("known", "ready, with facts", known).await;
+    assert_eq!(
+        (status.memory, status.workers[0].memory),
+        (Some(2 << 30), 2 << 30),
+        "what is asked for, not the estimate"
+    );
+}
+
+/// Says whom it was asked to place, and places nobody.
+struct Asked(watch::Sender<Vec<String>>);
+
+impl Placement for Asked {
+    fn plan(&self, wanted: &[Wanted], _: &Inventory) -> Plan {
+        self.0.send_replace(wanted.iter().map(|wanted| wanted.spec.name.to_string()).collect());
+        Plan::default()
+    }
+}
+
+#[tokio::test]
+async fn the_larger_priority_is_first_in_line_and_then_the_name() {
+    let (asked, order) = watch::channel(Vec::new());
+    let desired = Arc::new(InMemoryDesired::new());
+    let source = InMemorySource::new([]);
+    let reconciler = Reconciler::new(desired.clone(), Arc::new(one_node()), Arc::new(Asked(asked)), Arc::new(source));
+    let shutdown = CancellationToken::new();
+    let cluster = Cluster {
+        desired,
+        backend: Arc::new(one_node()),
+        statuses: reconciler.statuses(),
+        running: tokio::spawn(reconciler.run(shutdown.clone())),
+        shutdown,
+    };
+    for (name, priority) in [("a", 0), ("b", 5), ("c", -1), ("d", 5), ("e", 0)] {
+        cluster.want_with(name, "builtin:m", |spec| spec.priority = priority).await;
+    }
+    let all = |order: &Vec<String>| order.len() == 5;
+    let order = eventually(crate::testing::updates(order), "all of them", all).await;
+    assert_eq!(order, ["b", "d", "a", "e", "c"]);
+    cluster.shutdown.cancel();
+    cluster.running.await.unwrap();
 }
 
 /// A source of `builtin:m` that asks `gate` before it resolves.

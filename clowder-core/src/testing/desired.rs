@@ -1,8 +1,8 @@
 //! For [`DesiredStore`]: an in-memory one, and the suite.
 
 use super::eventually;
-use crate::desired::{Change, DesiredError, DesiredModel, DesiredModels, DesiredStore};
-use crate::model::{ModelName, ModelSpec};
+use crate::desired::{Change, DesiredError, DesiredModel, DesiredModels, DesiredStore, NameTaken, check_names};
+use crate::model::{AcceleratorRequest, ModelName, ModelSpec};
 use crate::secret::Credentials;
 use crate::{BoxError, BoxStream};
 use async_trait::async_trait;
@@ -34,8 +34,11 @@ impl DesiredStore for InMemoryDesired {
     async fn update(&self, name: &ModelName, change: Change) -> Result<Option<DesiredModel>, DesiredError> {
         let mut outcome = Ok(None);
         self.0.send_if_modified(|models| {
-            let before = models.get(name);
-            let after = match change(before.map(|model| model.spec.as_ref())) {
+            let records: &DesiredModels = models;
+            let before = records.get(name);
+            let named = |spec: ModelSpec| check_names(records, &spec).map(|()| spec).map_err(BoxError::from);
+            let wanted = change(before.map(|model| model.spec.as_ref()));
+            let after = match wanted.and_then(|after| after.map(named).transpose()) {
                 Ok(after) => after,
                 Err(error) => {
                     outcome = Err(DesiredError::Rejected(error));
@@ -86,6 +89,12 @@ pub async fn conformance(store: &dyn DesiredStore) {
         spec.credentials = Some(Credentials::bearer("s3cret"));
         spec.placement.pinned.push("a".into());
         spec.engine.slots = Some(3);
+        spec.aliases.insert("also".parse().expect("a name"));
+        spec.memory = Some(6 << 30);
+        spec.priority = -7;
+        spec.rollout.surge = Some(0);
+        spec.placement.spread = Some("topology.kubernetes.io/zone".to_owned());
+        spec.placement.accelerators = Some(AcceleratorRequest { name: "nvidia.com/gpu".to_owned(), count: 2 });
         Ok(Some(spec))
     });
     let changed = store.update(&name, raise).await.expect("changed").expect("there");
@@ -99,6 +108,19 @@ pub async fn conformance(store: &dyn DesiredStore) {
     let gone: ModelName = "gone".parse().expect("a name");
     let mut other = spec.clone();
     other.name = gone.clone();
+    let named = |name: &str, alias: &str| {
+        let mut claim = spec.clone();
+        (claim.name, claim.aliases) = (name.parse().expect("a name"), [alias.parse().expect("a name")].into());
+        claim
+    };
+    for (claim, taken) in
+        [(named("also", "new"), "also"), (named("gone", "kept"), "kept"), (named("gone", "also"), "also")]
+    {
+        let refused = store.update(&claim.name, put(&claim)).await;
+        let expected = NameTaken { name: taken.parse().expect("a name"), by: name.clone() };
+        let told = matches!(&refused, Err(DesiredError::Rejected(why)) if why.downcast_ref() == Some(&expected));
+        assert!(told, "a name has one model: {refused:?}");
+    }
     store.update(&gone, put(&other)).await.expect("made");
     let both = |models: &Arc<DesiredModels>| models.len() == 2;
     eventually(store.watch(), "both records", both).await;

@@ -96,7 +96,7 @@ impl Recorded {
 
 impl View {
     /// What these resources ask for. One that is wrong is left out and breaks no other; of those that claim the same name,
-    /// the oldest has it. One that is being deleted asks for nothing.
+    /// as their model's own or as a further one, the oldest has it. One that is being deleted asks for nothing.
     pub(crate) fn of<'a>(
         records: impl IntoIterator<Item = &'a Recorded>,
         secret: impl Fn(&SecretKeyReference) -> Option<Secret>,
@@ -110,10 +110,14 @@ impl View {
             let (spec, mut problem) = record.desired(&secret);
             let mut model = None;
             if let Some(spec) = spec {
-                if let Some(owner) = owners.get(&spec.name) {
-                    problem = Some(InvalidModel::NameTaken { name: spec.name, by: (*owner).to_owned() });
+                let taken = spec.names().find_map(|name| Some((name.clone(), (*owners.get(name)?).to_owned())));
+                if let Some((name, by)) = taken {
+                    let own = name == spec.name;
+                    let taken =
+                        if own { InvalidModel::NameTaken { name, by } } else { InvalidModel::AliasTaken { name, by } };
+                    problem = Some(taken);
                 } else {
-                    owners.insert(spec.name.clone(), &record.name);
+                    owners.extend(spec.names().map(|name| (name.clone(), record.name.as_str())));
                     model = Some(spec.name.clone());
                     let generation = record.generation.unsigned_abs();
                     desired.insert(spec.name.clone(), DesiredModel { spec: Arc::new(spec), generation });
@@ -206,6 +210,24 @@ mod tests {
         assert_eq!(view.desired.values().next().unwrap().spec.replicas, 3);
         let taken = view.resources["a"].problem.as_ref().unwrap().to_string();
         assert_eq!(taken, "the name \"kitten\" is taken by the Model kitten: give another in spec.alias");
+    }
+
+    #[test]
+    fn a_further_name_is_a_name() {
+        let records = [
+            recorded("old", EARLY, json!({ "source": "builtin:kitten", "aliases": ["gpt", "chat"] })),
+            recorded("chat", LATE, json!({ "source": "builtin:kitten" })),
+            recorded("new", LATE, json!({ "source": "builtin:kitten", "aliases": ["gpt-2", "gpt"] })),
+            recorded("newer", "2026-01-03T00:00:00Z", json!({ "source": "builtin:kitten", "aliases": ["gpt-2"] })),
+        ];
+        let view = view(&records);
+        let problem =
+            |name: &str| view.resources[name].problem.as_ref().map(|problem| (problem.reason(), problem.to_string()));
+        let taken = |told: &str| Some(("NameTaken", told.to_owned()));
+        assert_eq!(problem("chat"), taken("the name \"chat\" is taken by the Model old: give another in spec.alias"));
+        assert_eq!(problem("new"), taken("the name \"gpt\" is taken by the Model old: take it out of spec.aliases"));
+        assert_eq!(problem("newer"), None, "what is refused takes no name");
+        assert_eq!(view.desired.keys().map(ModelName::as_str).collect::<Vec<_>>(), ["newer", "old"]);
     }
 
     #[test]

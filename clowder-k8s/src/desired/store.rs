@@ -2,14 +2,14 @@
 
 use super::records::{Recorded, View};
 use super::secrets::Secrets;
-use super::write::{Kept, as_kept, changed_resource, new_resource, spec};
+use super::write::{Kept, as_kept, as_spelled, changed_resource, new_resource, spec};
 use crate::call::{CallError, call};
 use crate::convert::InvalidModel;
 use crate::mirror::{Events, Mirror, Reading, events};
 use crate::model::{Model, SecretKeyReference};
 use crate::names::{MANAGED_BY_LABEL, MANAGER, credentials_secret, hashed_name, resource_name};
 use async_trait::async_trait;
-use clowder_core::desired::{Change, DesiredError, DesiredModel, DesiredModels};
+use clowder_core::desired::{Change, DesiredError, DesiredModel, DesiredModels, check_names};
 use clowder_core::{BoxStream, DesiredStore, ModelName, ModelSpec, chain};
 use futures::StreamExt;
 use k8s_openapi::ByteString;
@@ -196,11 +196,7 @@ impl KubernetesDesired {
     ) -> Result<DesiredModel, WriteError> {
         let reference = object.clone().try_parse::<Model>().ok().and_then(|model| model.spec.credentials);
         let kept = Kept::of(resource, before, reference.as_ref(), after);
-        let mut wanted = spec(resource, after, &kept);
-        // A resource that spells its own name out goes on to do so.
-        if object.data.pointer("/spec/alias").is_some_and(|alias| alias.as_str() == Some(after.name.as_str())) {
-            wanted.alias = Some(after.name.to_string());
-        }
+        let wanted = as_spelled(spec(resource, after, &kept), object, after);
         let changed = changed_resource(object, &wanted).map_err(|error| {
             let error = CallError::from(kube::Error::SerdeError(error));
             WriteError::Failed(error.about_record(format!("change of Model {resource}")))
@@ -357,6 +353,8 @@ impl DesiredStore for KubernetesDesired {
             || DesiredError::Unreachable { what: format!("change of model {name}"), source: ChangedMeanwhile.into() };
         let mut wait = FIRST_WAIT;
         for _ in 0..MOST_TRIES {
+            let names = after.as_ref().map_or(Ok(()), |after| check_names(&listing.view.desired, after));
+            names.map_err(|taken| DesiredError::Rejected(taken.into()))?;
             match self.write(&listing, name, before_spec, after.as_ref()).await {
                 Ok(model) => return Ok(model),
                 Err(WriteError::Failed(error)) => return Err(error),

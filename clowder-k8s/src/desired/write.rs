@@ -1,16 +1,33 @@
 //! A desired model as a resource.
 
-use crate::model::{Autoscaling, CredentialsReference, Engine, Model, Placement, SecretKeyReference, Spec};
+use crate::model::{
+    Accelerators, Autoscaling, CredentialsReference, Engine, Model, Placement, Quantity, Resources, Rollout,
+    SecretKeyReference, Spec,
+};
 use crate::names::credentials_secret;
+use crate::observe::units;
 use clowder_core::autoscale;
-use clowder_core::model::{EngineSettings, ModelSpec, PlacementRules};
+use clowder_core::model::{AcceleratorRequest, EngineSettings, ModelSpec, PlacementRules};
 use clowder_core::secret::Credentials;
 use kube::api::DynamicObject;
 use serde_json::{Map, Value};
 
 /// The fields of a resource's specification that are a record's; others are left as they are.
-const FIELDS: [&str; 9] =
-    ["alias", "source", "digest", "credentials", "replicas", "autoscaling", "engine", "placement", "retire"];
+const FIELDS: [&str; 13] = [
+    "alias",
+    "aliases",
+    "source",
+    "digest",
+    "credentials",
+    "replicas",
+    "autoscaling",
+    "engine",
+    "resources",
+    "placement",
+    "priority",
+    "rollout",
+    "retire",
+];
 
 /// Where a record's credentials are kept, and what has to be done for it.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,15 +82,34 @@ pub(super) fn as_kept(mut record: ModelSpec) -> ModelSpec {
 pub(super) fn spec(resource: &str, record: &ModelSpec, kept: &Kept) -> Spec {
     Spec {
         alias: (record.name.as_str() != resource).then(|| record.name.to_string()),
+        aliases: record.aliases.iter().map(ToString::to_string).collect(),
         source: record.source.to_string(),
         digest: record.digest.map(|digest| digest.to_string()),
         credentials: kept.reference().cloned(),
         replicas: record.autoscaling.is_none().then_some(record.replicas),
         autoscaling: record.autoscaling.as_ref().map(Autoscaling::from),
         engine: Engine::from(&record.engine),
+        resources: Resources { memory: record.memory.map(|memory| Quantity::Text(memory.to_string())) },
         placement: Placement::from(&record.placement),
+        priority: record.priority,
+        rollout: Rollout { surge: record.rollout.surge },
         retire: record.retire.iter().map(ToString::to_string).collect(),
     }
+}
+
+/// The specification of a record in a resource that is there: what has not changed goes on to be spelled as it is, the
+/// resource's own name where it says it, and memory in the unit that its user took.
+pub(super) fn as_spelled(mut wanted: Spec, object: &DynamicObject, record: &ModelSpec) -> Spec {
+    let said = |field: &str| object.data.pointer(field).cloned().unwrap_or_default();
+    if said("/spec/alias").as_str() == Some(record.name.as_str()) {
+        wanted.alias = Some(record.name.to_string());
+    }
+    let memory: Option<Quantity> = serde_json::from_value(said("/spec/resources/memory")).unwrap_or_default();
+    let same = |memory: &Quantity| record.memory.is_some() && units(&memory.to_string()) == record.memory;
+    if let Some(memory) = memory.filter(same) {
+        wanted.resources.memory = Some(memory);
+    }
+    wanted
 }
 
 /// A new resource of a record.
@@ -115,7 +151,18 @@ impl From<&autoscale::Autoscaling> for Autoscaling {
 
 impl From<&PlacementRules> for Placement {
     fn from(rules: &PlacementRules) -> Self {
-        Self { pinned: rules.pinned.iter().map(ToString::to_string).collect(), selector: rules.selector.clone() }
+        Self {
+            pinned: rules.pinned.iter().map(ToString::to_string).collect(),
+            selector: rules.selector.clone(),
+            spread: rules.spread.clone(),
+            accelerators: rules.accelerators.as_ref().map(Accelerators::from),
+        }
+    }
+}
+
+impl From<&AcceleratorRequest> for Accelerators {
+    fn from(request: &AcceleratorRequest) -> Self {
+        Self { name: request.name.clone(), count: request.count }
     }
 }
 
@@ -140,6 +187,12 @@ mod tests {
         };
         record.placement.pinned.push("sled-1".into());
         record.placement.selector.insert("disk".into(), "fast".into());
+        record.placement.spread = Some("topology.kubernetes.io/zone".into());
+        record.placement.accelerators = Some(AcceleratorRequest { name: "nvidia.com/gpu".into(), count: 2 });
+        record.aliases.insert("kitten".parse().unwrap());
+        record.memory = Some(6 << 30);
+        record.priority = -5;
+        record.rollout.surge = Some(0);
         record.retire.push("org-kitten-00000000-1".parse().unwrap());
         record
     }
@@ -163,6 +216,25 @@ mod tests {
         let record = ModelSpec::new("kitten".parse().unwrap(), "builtin:kitten".parse().unwrap());
         let expected = Spec { replicas: Some(1), ..Spec::new("builtin:kitten") };
         assert_eq!(spec("kitten", &record, &Kept::Nowhere), expected);
+    }
+
+    #[test]
+    fn what_has_not_changed_is_spelled_as_it_was() {
+        let object = json!({
+            "apiVersion": "clowder.dev/v1alpha1", "kind": "Model", "metadata": { "name": "m" },
+            "spec": { "source": "builtin:kitten", "alias": "m", "resources": { "memory": "6Gi" } },
+        });
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        let spelled = |memory: Option<u64>| {
+            let mut record = ModelSpec::new("m".parse().unwrap(), "builtin:kitten".parse().unwrap());
+            record.memory = memory;
+            let spelled = as_spelled(spec("m", &record, &Kept::Nowhere), &object, &record);
+            assert_eq!(spelled.alias.as_deref(), Some("m"));
+            spelled.resources.memory.map(|memory| memory.to_string())
+        };
+        assert_eq!(spelled(Some(6 << 30)).as_deref(), Some("6Gi"));
+        assert_eq!(spelled(Some(7 << 30)).as_deref(), Some("7516192768"));
+        assert_eq!(spelled(None), None);
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! A Node as core's node.
 
 use super::quantity;
-use clowder_core::node::{Capacity, NodeName};
+use clowder_core::node::{Accelerator, Capacity, NodeName};
 use k8s_openapi::api::core::v1::Node;
 use std::collections::BTreeSet;
 
 /// Labels of nodes that run the control plane, and only that.
 const CONTROL_PLANE: [&str; 2] = ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"];
+
+/// The most entries of one extended resource. A device that all may share at once is offered by the thousand, and no
+/// worker asks for so many.
+const MOST_OF_A_KIND: usize = 256;
 
 /// A Node as core sees it; `None` where it has no name.
 ///
@@ -24,11 +28,27 @@ pub fn node(node: &Node) -> Option<clowder_core::Node> {
         capacity: Capacity {
             memory: quantity::whole(allocatable("memory")),
             cores: u32::try_from(quantity::whole(allocatable("cpu"))).unwrap_or(u32::MAX),
-            accelerators: Vec::new(),
+            accelerators: accelerators(node),
         },
         schedulable: is_schedulable(node),
         cached: BTreeSet::new(),
     })
+}
+
+/// What device plugins offer for workers: extended resources, which are named by a domain that is not Kubernetes' own. Of
+/// what an accelerator's memory is, a Node says nothing.
+fn accelerators(node: &Node) -> Vec<Accelerator> {
+    let is_extended =
+        |name: &str| name.contains('/') && !name.contains("kubernetes.io/") && !name.starts_with("hugepages-");
+    let allocatable = node.status.iter().filter_map(|status| status.allocatable.as_ref()).flatten();
+    let of_kind = |name: &String, count: u64| {
+        let count = usize::try_from(count).unwrap_or(usize::MAX).min(MOST_OF_A_KIND);
+        std::iter::repeat_n(Accelerator { name: name.clone(), memory: 0 }, count)
+    };
+    allocatable
+        .filter(|(name, _)| is_extended(name))
+        .flat_map(|(name, count)| of_kind(name, quantity::whole(Some(&count.0))))
+        .collect()
 }
 
 fn is_schedulable(node: &Node) -> bool {
@@ -84,6 +104,22 @@ mod tests {
             assert!(!observed(change).schedulable);
         }
         assert!(observed(|n| n["spec"]["taints"] = json!([{ "key": "k", "effect": "PreferNoSchedule" }])).schedulable);
+    }
+
+    #[test]
+    fn extended_resources_are_accelerators() {
+        let node = observed(|node| {
+            node["status"]["allocatable"] = json!({
+                "memory": "64Gi", "cpu": "16", "pods": "110", "ephemeral-storage": "1Ti", "hugepages-2Mi": "1Gi",
+                "attachable-volumes-aws-ebs": "25", "scheduling.kubernetes.io/foo": "3", "kubernetes.io/batch-cpu": "8",
+                "amd.com/gpu": "0", "nvidia.com/gpu": "2", "nvidia.com/mig-1g.10gb": "1", "devices.kubevirt.io/kvm": "1k",
+            });
+        });
+        let named = |name: &str| node.capacity.accelerators.iter().filter(|one| one.name == name).count();
+        let counts = ["nvidia.com/gpu", "nvidia.com/mig-1g.10gb", "devices.kubevirt.io/kvm"].map(named);
+        assert_eq!(counts, [2, 1, MOST_OF_A_KIND]);
+        assert_eq!(node.capacity.accelerators.len(), 3 + MOST_OF_A_KIND);
+        assert!(node.capacity.accelerators.iter().all(|one| one.memory == 0));
     }
 
     #[test]

@@ -39,10 +39,14 @@ pub(super) fn thousandths(text: &str) -> Option<u128> {
     Some(scaled / 1_000_000)
 }
 
-/// A quantity in whole units, rounded down; 0 where there is none that can be read.
+/// A quantity in whole units, rounded down; `None` where it is none. More than 64 bits hold is as much as they do.
+pub(crate) fn units(text: &str) -> Option<u64> {
+    thousandths(text).map(|thousandths| u64::try_from(thousandths / 1000).unwrap_or(u64::MAX))
+}
+
+/// The same; 0 where there is none that can be read.
 pub(super) fn whole(text: Option<&str>) -> u64 {
-    let thousandths = text.and_then(thousandths).unwrap_or(0);
-    u64::try_from(thousandths / 1000).unwrap_or(u64::MAX)
+    text.and_then(units).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -75,7 +79,7 @@ mod tests {
     #[test]
     fn what_is_no_quantity_is_nothing() {
         for text in ["", ".", "Gi", "1.2.3", "-1", "12 Gi", "1Zi", "1e", "0x10"] {
-            assert_eq!(thousandths(text), None, "{text:?}");
+            assert_eq!((thousandths(text), units(text)), (None, None), "{text:?}");
         }
         assert_eq!(whole(None), 0);
     }

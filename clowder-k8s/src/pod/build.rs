@@ -2,7 +2,7 @@
 
 use super::{WorkerNote, WorkerTemplate};
 use crate::names::{MANAGED_BY_LABEL, MANAGER, MODEL_LABEL, NAME_LABEL, REVISION_LABEL, WORKER, WORKER_ANNOTATION};
-use clowder_core::model::KvType;
+use clowder_core::model::{AcceleratorRequest, KvType};
 use clowder_core::plan::StartWorker;
 use clowder_core::secret::{Credentials, CredentialsKind};
 use k8s_openapi::ByteString;
@@ -247,7 +247,7 @@ fn worker(start: &StartWorker, template: &WorkerTemplate) -> Container {
         startup_probe: Some(probe(2, 900)),
         readiness_probe: Some(probe(5, 3)),
         liveness_probe: Some(probe(10, 6)),
-        resources: Some(resources("100m", start.memory, limit)),
+        resources: Some(with_accelerators(resources("100m", start.memory, limit), start)),
         volume_mounts: Some(vec![
             mount("cache", &template.host_folder, true),
             mount("model", "/model", true),
@@ -326,6 +326,16 @@ fn resources(cpu: &str, memory: u64, limit: u64) -> ResourceRequirements {
     }
 }
 
+/// An extended resource is asked for and limited to the same number: Kubernetes shares none of them.
+fn with_accelerators(mut resources: ResourceRequirements, start: &StartWorker) -> ResourceRequirements {
+    if let Some(AcceleratorRequest { name, count }) = &start.spec.placement.accelerators {
+        for side in [&mut resources.requests, &mut resources.limits] {
+            side.get_or_insert_default().insert(name.clone(), Quantity(count.to_string()));
+        }
+    }
+    resources
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,6 +365,7 @@ mod tests {
             spec.engine.kv_type = KvType::Q8_0;
             spec.engine.threads = Some(8);
             spec.engine.gpu_layers = Some(33);
+            spec.placement.accelerators = Some(AcceleratorRequest { name: "nvidia.com/gpu".to_owned(), count: 2 });
         });
         let mut template = WorkerTemplate::new("other", "registry.example/clowder:1.0");
         template.grace = Duration::from_secs(120);

@@ -11,21 +11,26 @@ use super::tool_calls::{Piece, ToolCallParser};
 use super::wire::{ChatChoice, ChatChunk, ChatLogprobs, Delta, Envelope, Head, Message, ToolCallBody};
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use clowder_core::engine::{FinishReason, GenerateEvent, TokenLogprob, Usage};
 use std::sync::Arc;
 
 /// The handler.
-pub(crate) async fn complete(State(state): State<Arc<ServerState>>, body: Body) -> Result<Response, ApiError> {
+pub(crate) async fn complete(
+    State(state): State<Arc<ServerState>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
     let mut fields = Fields::parse(&body.0)?;
-    let serving = state.serving(&fields)?;
+    let serving = state.serving(&fields, &headers)?;
     let params = read_params(&fields)?;
     let conversation = Conversation::read(&mut fields)?;
     let prompt = serving.chat_prompt(&conversation).await?;
     let (asked, tools) = (params.logprobs.is_some(), conversation.tools);
     let generation = state.begin(&serving, vec![prompt], &params).await?;
     if params.stream {
-        let head = state.head("chatcmpl-", "chat.completion.chunk");
+        let head = state.head("chatcmpl-", "chat.completion.chunk", &fields);
         let choices = (0..generation.choices).map(|_| Choice::new(tools)).collect();
         let writer = ChatWriter { head, asked, include_usage: params.include_usage, choices };
         return Ok(sse::respond(generation, writer));
@@ -35,7 +40,7 @@ pub(crate) async fn complete(State(state): State<Arc<ServerState>>, body: Body) 
     let timings = answers.first().map(|answer| timings(&answer.usage));
     let choices: Vec<_> =
         answers.into_iter().enumerate().map(|(index, answer)| whole(index, answer, asked, tools)).collect();
-    let head = state.head("chatcmpl-", "chat.completion");
+    let head = state.head("chatcmpl-", "chat.completion", &fields);
     Ok(Json(Envelope { head: &head, choices: &choices, usage: Some(Some(usage)), timings }).into_response())
 }
 

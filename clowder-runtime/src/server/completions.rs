@@ -9,6 +9,7 @@ use super::state::{Body, ServerState, Serving};
 use super::wire::{Envelope, Head, TextChoice, TextLogprobs};
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use clowder_core::engine::{GenerateEvent, Token, Usage};
 use serde_json::Value;
@@ -16,9 +17,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The handler.
-pub(crate) async fn complete(State(state): State<Arc<ServerState>>, body: Body) -> Result<Response, ApiError> {
+pub(crate) async fn complete(
+    State(state): State<Arc<ServerState>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
     let fields = Fields::parse(&body.0)?;
-    let serving = state.serving(&fields)?;
+    let serving = state.serving(&fields, &headers)?;
     let params = read_params(&fields)?;
     let prompts = read_prompts(&fields, &serving).await?;
     if prompts.len() * params.n > MAX_CHOICES {
@@ -28,7 +33,7 @@ pub(crate) async fn complete(State(state): State<Arc<ServerState>>, body: Body) 
     let echoes = echoes(&fields, &prompts, &serving, &params)?;
     let asked = params.logprobs.is_some();
     let generation = state.begin(&serving, prompts, &params).await?;
-    let head = state.head("cmpl-", "text_completion");
+    let head = state.head("cmpl-", "text_completion", &fields);
     if params.stream {
         let choices = echoes.into_iter().map(Choice::new).collect();
         let writer = TextWriter { head, asked, include_usage: params.include_usage, n: params.n, choices };

@@ -6,6 +6,7 @@ use super::messages::Conversation;
 use super::state::{Body, ServerState};
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -52,9 +53,9 @@ pub(crate) async fn slots(State(state): State<Arc<ServerState>>) -> Answer {
 }
 
 /// `POST /tokenize`.
-pub(crate) async fn tokenize(State(state): State<Arc<ServerState>>, body: Body) -> Answer {
+pub(crate) async fn tokenize(State(state): State<Arc<ServerState>>, headers: HeaderMap, body: Body) -> Answer {
     let fields = Fields::parse(&body.0)?;
-    let serving = state.serving(&fields)?;
+    let serving = state.serving(&fields, &headers)?;
     let Some(content) = fields.text("content")? else {
         return Err(ApiError::field("content", "'content' is missing"));
     };
@@ -77,9 +78,9 @@ pub(crate) async fn tokenize(State(state): State<Arc<ServerState>>, body: Body) 
 }
 
 /// `POST /detokenize`.
-pub(crate) async fn detokenize(State(state): State<Arc<ServerState>>, body: Body) -> Answer {
+pub(crate) async fn detokenize(State(state): State<Arc<ServerState>>, headers: HeaderMap, body: Body) -> Answer {
     let fields = Fields::parse(&body.0)?;
-    let serving = state.serving(&fields)?;
+    let serving = state.serving(&fields, &headers)?;
     let wrong = || ApiError::field("tokens", "'tokens' must be a list of tokens of the vocabulary");
     let Some(Value::Array(tokens)) = fields.get("tokens").filter(|tokens| tokens.is_array()) else {
         return Err(wrong());
@@ -95,9 +96,9 @@ pub(crate) async fn detokenize(State(state): State<Arc<ServerState>>, body: Body
 }
 
 /// `POST /apply-template`.
-pub(crate) async fn apply_template(State(state): State<Arc<ServerState>>, body: Body) -> Answer {
+pub(crate) async fn apply_template(State(state): State<Arc<ServerState>>, headers: HeaderMap, body: Body) -> Answer {
     let mut fields = Fields::parse(&body.0)?;
-    let serving = state.serving(&fields)?;
+    let serving = state.serving(&fields, &headers)?;
     let conversation = Conversation::read(&mut fields)?;
     Ok(Json(json!({ "prompt": serving.chat_text(&conversation)? })))
 }

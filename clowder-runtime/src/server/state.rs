@@ -9,6 +9,7 @@ use super::params::Params;
 use super::wire::{Head, new_id};
 use crate::template::{ChatTemplate, TemplateError};
 use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, HeaderName};
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use clowder_core::Secret;
@@ -22,6 +23,10 @@ const LONG_TEXT: usize = 16 << 10;
 
 /// Bytes of a character: what a token at least may stand for in a vocabulary that has one for all it does not know.
 const LONGEST_CHARACTER: usize = 4;
+
+/// The model that a gateway routed a request to. Where it says this worker's, the name in the body is one that the gateway
+/// knows the model by: this worker knows only the first.
+const ROUTED_TO: HeaderName = HeaderName::from_static("x-clowder-model");
 
 /// A model that is loaded.
 pub(crate) struct Serving {
@@ -136,9 +141,10 @@ impl ServerState {
     }
 
     /// The model, where it is the one a request asks for.
-    pub(crate) fn serving(&self, fields: &Fields) -> Result<Arc<Serving>, ApiError> {
+    pub(crate) fn serving(&self, fields: &Fields, headers: &HeaderMap) -> Result<Arc<Serving>, ApiError> {
+        let routed_here = headers.get(ROUTED_TO).is_some_and(|model| *model == self.alias);
         match fields.text("model")? {
-            Some(asked) if asked != self.alias => Err(ApiError::model_not_found(asked, &self.alias)),
+            Some(asked) if asked != self.alias && !routed_here => Err(ApiError::model_not_found(asked, &self.alias)),
             _ => self.model(),
         }
     }
@@ -161,14 +167,15 @@ impl ServerState {
         Ok(generation)
     }
 
-    /// The beginning of an answer.
-    pub(crate) fn head(&self, prefix: &str, object: &'static str) -> Head {
+    /// The beginning of an answer, under the name that was asked for.
+    pub(crate) fn head(&self, prefix: &str, object: &'static str, fields: &Fields) -> Head {
+        let asked = fields.text("model").ok().flatten().unwrap_or(&self.alias);
         let fingerprint = self.serving.get().map_or_else(String::new, |serving| serving.fingerprint.clone());
         Head {
             id: new_id(prefix),
             object,
             created: unix_seconds(),
-            model: self.alias.clone(),
+            model: asked.to_owned(),
             system_fingerprint: fingerprint,
         }
     }

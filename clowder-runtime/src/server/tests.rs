@@ -154,6 +154,25 @@ async fn what_is_wrong_is_said_in_openais_shape() {
 }
 
 #[tokio::test]
+async fn a_gateways_request_is_answered_under_the_name_that_was_asked_for() {
+    let server = server(&["x"]);
+    let routed = |path: &str, model: &str, body: Value| {
+        let request = Request::post(path).header("x-clowder-model", model).body(Body::from(body.to_string()));
+        send(&server, request.unwrap())
+    };
+    let (status, text, _) = routed("/v1/chat/completions", "m", chat(&json!({"model": "also"}))).await;
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, &answer["model"]), (StatusCode::OK, &json!("also")));
+    let request = json!({"model": "also", "prompt": "ab", "stream": true});
+    let (_, text, _) = routed("/v1/completions", "m", request).await;
+    assert!(chunks(&text).iter().all(|chunk| chunk["model"] == "also"), "{text}");
+    let (status, ..) = routed("/tokenize", "m", json!({"model": "also", "content": "ab"})).await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, text, _) = routed("/tokenize", "other", json!({"model": "also", "content": "ab"})).await;
+    assert_eq!((status, text.contains("model_not_found")), (StatusCode::NOT_FOUND, true));
+}
+
+#[tokio::test]
 async fn a_text_that_cannot_fit_is_refused_before_it_is_tokenized() {
     let server = server(&["x"]);
     let complete = |prompt: String| post_json(&server, "/v1/completions", json!({"prompt": prompt}));

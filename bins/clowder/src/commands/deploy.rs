@@ -8,10 +8,13 @@ use crate::home::read_secret;
 use crate::names;
 use crate::progress::Progress;
 use crate::replicas::Replicas;
+use crate::sizes;
 use clowder_core::model::{EngineSettings, KvType};
-use clowder_core::{ModelName, ModelUrl, Secret};
+use clowder_core::{ModelName, ModelSpec, ModelUrl, Secret};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
+
+const PRIORITIES: std::ops::RangeInclusive<i64> = -(ModelSpec::MOST_PRIORITY as i64)..=ModelSpec::MOST_PRIORITY as i64;
 
 /// Options of `deploy`.
 #[derive(clap::Args, Clone, Debug)]
@@ -21,12 +24,21 @@ pub(crate) struct DeployArgs {
     /// The name that clients ask for [default: made from the source]
     #[arg(long)]
     name: Option<ModelName>,
+    /// A further name that clients may ask for it by; may be given again
+    #[arg(long, value_name = "NAME")]
+    also_as: Vec<ModelName>,
     /// Workers that serve it: a number, or bounds such as 0..3, within which they follow the demand
     #[arg(long, value_name = "N", default_value = "1")]
     replicas: Replicas,
     /// A node that a replica must run on; given again, for one replica more
     #[arg(long, value_name = "NODE")]
     node: Vec<String>,
+    /// Memory that each worker is promised, such as 6GiB [default: what the model's header and its settings come to]
+    #[arg(long, value_name = "BYTES", value_parser = sizes::parse)]
+    memory: Option<u64>,
+    /// Who comes first where memory is short: the larger number; it may take the place of a lesser one's workers [default: 0]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(PRIORITIES))]
+    priority: Option<i32>,
     /// The SHA-256 that the model's file must have, sha256:HEX
     #[arg(long)]
     digest: Option<clowder_core::source::Digest>,
@@ -134,6 +146,15 @@ fn body(args: &DeployArgs, source: &ModelUrl) -> Result<Value, Error> {
     if let Some(name) = &args.name {
         body.insert("name".into(), name.as_str().into());
     }
+    if !args.also_as.is_empty() {
+        body.insert("aliases".into(), json!(args.also_as));
+    }
+    if let Some(memory) = args.memory {
+        body.insert("memory".into(), memory.into());
+    }
+    if let Some(priority) = args.priority {
+        body.insert("priority".into(), priority.into());
+    }
     if let Some(digest) = args.digest {
         body.insert("digest".into(), digest.to_string().into());
     }
@@ -180,6 +201,14 @@ mod tests {
         let bounds = serde_json::json!({ "source": "builtin:kitten", "autoscaling": { "min": 0, "max": 2 } });
         assert_eq!(body(&["kitten", "--replicas", "0..2"]), bounds);
         assert_eq!(body(&["kitten"]), serde_json::json!({ "source": "builtin:kitten", "replicas": 1 }));
+        let said = ["kitten", "--also-as", "cat", "--also-as", "gpt", "--memory", "6GiB", "--priority", "-5"];
+        assert_eq!(
+            body(&said),
+            serde_json::json!({
+                "source": "builtin:kitten", "replicas": 1, "aliases": ["cat", "gpt"], "memory": 6_442_450_944_u64,
+                "priority": -5
+            })
+        );
         let said = ["kitten", "--name", "k", "--slots", "2", "--kv-type", "q8_0", "--node", "a", "--node", "b"];
         assert_eq!(
             body(&said),

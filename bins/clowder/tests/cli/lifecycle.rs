@@ -64,8 +64,14 @@ fn a_worker_that_is_killed_comes_back_and_says_why() {
 fn models_of_files_and_of_the_web() {
     let server = Home::new().serve(&["--no-model"]);
     let home = &server.home;
-    let said = home.run(&["deploy", KITTEN, "--name", "from-file", "--slots", "1", "--context", "256"]).ok();
+    let deploy = ["deploy", KITTEN, "--name", "from-file", "--also-as", "Org/Cat", "--slots", "1", "--context", "256"];
+    let said = home.run(&deploy).ok();
     assert!(said.contains("from-file is served by 1 worker"), "{said}");
+    home.run(&["run", "Org/Cat", "Hello!", "--max-tokens", "16"]).ok();
+    let bench = home.json(&["bench", "--model", "Org/Cat", "-n", "1", "--max-tokens", "8", "--prompt-tokens", "8"]);
+    assert_eq!(bench["requests"]["ok"], 1, "the worker answers to the further name: {bench}");
+    let taken = home.run(&["deploy", "kitten", "--also-as", "Org/Cat"]).fails(1);
+    assert!(taken.contains("the name \"Org/Cat\" is taken by the model from-file"), "{taken}");
 
     let web = Web::serve(KITTEN.into());
     let said = home.run(&["deploy", &web.url]).ok();

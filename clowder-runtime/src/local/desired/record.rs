@@ -2,12 +2,13 @@
 
 use clowder_core::autoscale::Autoscaling;
 use clowder_core::desired::{DesiredModel, DesiredModels};
-use clowder_core::model::{EngineSettings, PlacementRules};
+use clowder_core::model::{EngineSettings, PlacementRules, Rollout};
 use clowder_core::secret::{Credentials, CredentialsKind};
 use clowder_core::source::Digest;
 use clowder_core::{ModelName, ModelSpec, ModelUrl, Secret, WorkerId};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The version that this program writes, and the only one that it reads.
@@ -43,6 +44,8 @@ struct Document {
 #[serde(deny_unknown_fields)]
 struct ModelRecord {
     name: ModelName,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    aliases: BTreeSet<ModelName>,
     generation: u64,
     source: ModelUrl,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,10 +57,20 @@ struct ModelRecord {
     autoscaling: Option<Autoscaling>,
     #[serde(default)]
     engine: EngineSettings,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    memory: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_default")]
     placement: PlacementRules,
+    #[serde(default, skip_serializing_if = "is_default")]
+    priority: i32,
+    #[serde(default, skip_serializing_if = "is_default")]
+    rollout: Rollout,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     retire: Vec<WorkerId>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The one place where a model's credentials are written down; the file is its owner's alone.
@@ -102,11 +115,38 @@ pub(super) fn encode(models: &DesiredModels) -> Result<Vec<u8>, FormatError> {
 
 impl From<&DesiredModel> for ModelRecord {
     fn from(model: &DesiredModel) -> Self {
-        let ModelSpec { name, source, digest, credentials, replicas, autoscaling, engine, placement, retire } =
-            ModelSpec::clone(&model.spec);
+        let ModelSpec {
+            name,
+            aliases,
+            source,
+            digest,
+            credentials,
+            replicas,
+            autoscaling,
+            engine,
+            memory,
+            placement,
+            priority,
+            rollout,
+            retire,
+        } = ModelSpec::clone(&model.spec);
         let credentials = credentials.map(|c| CredentialsRecord { kind: c.kind, value: c.value.expose().to_owned() });
-        let generation = model.generation;
-        Self { name, generation, source, digest, credentials, replicas, autoscaling, engine, placement, retire }
+        Self {
+            name,
+            aliases,
+            generation: model.generation,
+            source,
+            digest,
+            credentials,
+            replicas,
+            autoscaling,
+            engine,
+            memory,
+            placement,
+            priority,
+            rollout,
+            retire,
+        }
     }
 }
 
@@ -114,6 +154,7 @@ impl From<ModelRecord> for DesiredModel {
     fn from(record: ModelRecord) -> Self {
         let ModelRecord {
             name,
+            aliases,
             generation,
             source,
             digest,
@@ -121,11 +162,28 @@ impl From<ModelRecord> for DesiredModel {
             replicas,
             autoscaling,
             engine,
+            memory,
             placement,
+            priority,
+            rollout,
             retire,
         } = record;
         let credentials = credentials.map(|c| Credentials { kind: c.kind, value: Secret::new(c.value) });
-        let spec = ModelSpec { name, source, digest, credentials, replicas, autoscaling, engine, placement, retire };
+        let spec = ModelSpec {
+            name,
+            aliases,
+            source,
+            digest,
+            credentials,
+            replicas,
+            autoscaling,
+            engine,
+            memory,
+            placement,
+            priority,
+            rollout,
+            retire,
+        };
         Self { spec: Arc::new(spec), generation }
     }
 }
@@ -133,6 +191,7 @@ impl From<ModelRecord> for DesiredModel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clowder_core::model::AcceleratorRequest;
 
     fn models() -> DesiredModels {
         let mut full = ModelSpec::new("full".parse().unwrap(), "hf://o/r:Q4_0".parse().unwrap());
@@ -141,7 +200,13 @@ mod tests {
         full.replicas = 3;
         full.autoscaling = Some(Autoscaling { min: 0, max: 3, ..Autoscaling::default() });
         full.engine.context = Some(512);
+        full.aliases.insert("also".parse().unwrap());
+        full.memory = Some(6 << 30);
+        full.priority = -7;
+        full.rollout.surge = Some(0);
         full.placement.pinned.push("here".into());
+        full.placement.spread = Some("zone".to_owned());
+        full.placement.accelerators = Some(AcceleratorRequest { name: "gpu".to_owned(), count: 2 });
         full.retire.push("full-0-0".parse().unwrap());
         let plain = ModelSpec::new("plain".parse().unwrap(), "builtin:kitten".parse().unwrap());
         [(full, 4), (plain, 1)]
@@ -161,6 +226,14 @@ mod tests {
             r#"{"version":1,"models":[{"name":"plain","generation":1,"source":"builtin:kitten","replicas":1}]}"#;
         let models: DesiredModels = models().into_iter().filter(|(name, _)| name.as_str() == "plain").collect();
         assert_eq!(decode(plain.as_bytes()).unwrap(), models);
+    }
+
+    #[test]
+    fn what_nobody_said_is_not_written() {
+        let models: DesiredModels = models().into_iter().filter(|(name, _)| name.as_str() == "plain").collect();
+        let written: serde_json::Value = serde_json::from_slice(&encode(&models).unwrap()).unwrap();
+        let fields: Vec<&str> = written["models"][0].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(fields, ["name", "generation", "source", "replicas", "engine"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::file;
 use super::record::{FormatError, decode, encode};
 use async_trait::async_trait;
-use clowder_core::desired::{Change, DesiredError, DesiredModel, DesiredModels};
+use clowder_core::desired::{Change, DesiredError, DesiredModel, DesiredModels, check_names};
 use clowder_core::{BoxError, BoxStream, DesiredStore, ModelName};
 use futures::StreamExt;
 use std::fs::File;
@@ -160,6 +160,7 @@ fn changed(
     if spec.name != *name {
         return Err(DesiredFileError::Renamed { name: name.clone(), other: spec.name }.into());
     }
+    check_names(before, &spec)?;
     let generation = recorded.map_or(0, |model| model.generation).saturating_add(1);
     let model = DesiredModel { spec: Arc::new(spec), generation };
     after.insert(name.clone(), model.clone());

@@ -56,10 +56,10 @@ pub(super) async fn find(typed: &str, context: &Context) -> Result<Target, Error
     }
 }
 
-/// The model of that name that this home's server would serve if it ran.
+/// The model of that name, its own or a further one, that this home's server would serve if it ran.
 async fn recorded(name: &str, context: &Context) -> Result<Option<ModelSpec>, Error> {
     let models = serve::recorded_models(&context.home).await?;
-    let found = models.values().find(|model| model.spec.name.as_str() == name);
+    let found = models.values().find(|model| model.spec.names().any(|own| own.as_str() == name));
     Ok(found.map(|model| ModelSpec { replicas: 1, ..ModelSpec::clone(&model.spec) }))
 }
 
