@@ -152,6 +152,7 @@ impl Reconciler {
             .map(|model| Wanted {
                 spec: Arc::clone(&model.spec),
                 memory: memory.need(&model.spec).map(|need| need.total()),
+                spare: 0,
             })
             .collect();
         let mut plan = self.placement.plan(&wanted, inventory);
