@@ -19,7 +19,7 @@ use crate::source::{ModelSource, SourceError};
 use crate::status::ModelStatuses;
 use crate::worker::{Worker, WorkerId, WorkerState};
 use futures::{FutureExt, StreamExt, stream};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -27,6 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+mod apply;
 mod retry;
 mod scaling;
 mod summary;
@@ -152,12 +153,12 @@ impl Reconciler {
             .map(|model| Wanted {
                 spec: Arc::clone(&model.spec),
                 memory: memory.need(&model.spec).map(|need| need.total()),
-                spare: 0,
+                spare: memory.scaling.spare(&model.spec.name),
             })
             .collect();
         let mut plan = self.placement.plan(&wanted, inventory);
         plan.actions.extend(memory.corrections(desired, inventory, &plan));
-        self.apply(memory, &plan, now).await;
+        apply::apply(self.backend.as_ref(), memory, &plan, self.backoff, now).await;
         self.publish(summary::statuses(desired, inventory, &plan, memory));
     }
 
@@ -178,33 +179,6 @@ impl Reconciler {
             });
             (key, facts)
         });
-    }
-
-    async fn apply(&self, memory: &mut Memory, plan: &Plan, now: Instant) {
-        let concerned = |worker: &WorkerId| plan.actions.iter().any(|action| action.worker() == worker);
-        memory.failures.retain(|worker, _| concerned(worker));
-        memory.actions.retain(concerned);
-        for action in &plan.actions {
-            let worker = action.worker();
-            if !memory.actions.is_due(worker, now) {
-                continue;
-            }
-            match self.backend.apply(action).await {
-                Ok(()) => {
-                    tracing::info!(%action, "applied");
-                    memory.actions.succeeded(worker);
-                    memory.failures.remove(worker);
-                    if let Action::Start(start) = action {
-                        memory.credentials.insert(worker.clone(), start.spec.credentials.clone());
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%action, error = chain(&error), "not applied");
-                    memory.actions.failed(worker.clone(), self.backoff);
-                    memory.failures.insert(worker.clone(), chain(&error));
-                }
-            }
-        }
     }
 
     fn publish(&self, statuses: ModelStatuses) {
@@ -230,11 +204,11 @@ impl Memory {
         self.credentials.retain(|worker, _| inventory.workers.contains_key(worker));
         let failed =
             |worker: &&Arc<Worker>| matches!(worker.state, WorkerState::Backoff { .. } | WorkerState::Failed { .. });
-        let planned = |worker: &WorkerId| plan.actions.iter().any(|action| action.worker() == worker);
+        let planned: HashSet<&WorkerId> = plan.actions.iter().map(Action::worker).collect();
         let correction = |worker: &Arc<Worker>| {
             let spec = &desired.get(&worker.model)?.spec;
             let known = self.credentials.get(&worker.id).unwrap_or(&None);
-            let due = spec.revision() == worker.revision && *known != spec.credentials && !planned(&worker.id);
+            let due = spec.revision() == worker.revision && *known != spec.credentials && !planned.contains(&worker.id);
             due.then(|| {
                 let (spec, node) = (Arc::clone(spec), worker.node.clone());
                 Action::Start(StartWorker { worker: worker.id.clone(), spec, node, memory: worker.memory })
@@ -265,7 +239,7 @@ impl Memory {
     }
 
     fn forget_all_but(&mut self, desired: &DesiredModels) {
-        let keys: Vec<SourceKey> = desired.values().map(|model| source_key(&model.spec)).collect();
+        let keys: BTreeSet<SourceKey> = desired.values().map(|model| source_key(&model.spec)).collect();
         self.facts.retain(|key, _| keys.contains(key));
         self.refused.retain(|key, _| keys.contains(key));
         self.inspections.retain(|key| keys.contains(key));
