@@ -8,6 +8,7 @@ use std::sync::Arc;
 mod memory_fit;
 
 pub use memory_fit::MemoryFit;
+pub(crate) use memory_fit::place::{Load, Need};
 
 /// A desired model with what placing it takes.
 #[derive(Clone, Debug, PartialEq)]

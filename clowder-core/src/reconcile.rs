@@ -8,6 +8,7 @@ use crate::backend::Backend;
 use crate::chain;
 use crate::demand::{DemandSource, Demands};
 use crate::desired::{DesiredModels, DesiredStore};
+use crate::infra::Infra;
 use crate::inspect::{InspectError, ModelFacts, inspect};
 use crate::memory::MemoryNeed;
 use crate::model::ModelSpec;
@@ -22,16 +23,19 @@ use futures::{FutureExt, StreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod apply;
+mod machines;
 mod retry;
 mod scaling;
 mod summary;
 
+use machines::Machines;
 pub use retry::Backoff;
 use retry::Retries;
 use scaling::Scaling;
@@ -46,6 +50,8 @@ pub struct Reconciler {
     placement: Arc<dyn Placement>,
     source: Arc<dyn ModelSource>,
     demand: Option<Arc<dyn DemandSource>>,
+    infra: Option<Arc<dyn Infra>>,
+    idle_machines: Duration,
     backoff: Backoff,
     statuses: watch::Sender<Arc<ModelStatuses>>,
 }
@@ -67,6 +73,7 @@ struct Memory {
     /// What each worker was last started with.
     credentials: BTreeMap<WorkerId, Option<Credentials>>,
     scaling: Scaling,
+    machines: Machines,
 }
 
 impl Reconciler {
@@ -78,7 +85,17 @@ impl Reconciler {
         source: Arc<dyn ModelSource>,
     ) -> Self {
         let (statuses, _) = watch::channel(Arc::default());
-        Self { desired, backend, placement, source, demand: None, backoff: Backoff::default(), statuses }
+        Self {
+            desired,
+            backend,
+            placement,
+            source,
+            demand: None,
+            infra: None,
+            idle_machines: machines::IDLE,
+            backoff: Backoff::default(),
+            statuses,
+        }
     }
 
     /// Other waits between tries.
@@ -92,6 +109,20 @@ impl Reconciler {
     #[must_use]
     pub fn with_demand(mut self, demand: Arc<dyn DemandSource>) -> Self {
         self.demand = Some(demand);
+        self
+    }
+
+    /// What gives machines: more of them where replicas have no place, fewer where none have run for a while.
+    #[must_use]
+    pub fn with_infra(mut self, infra: Arc<dyn Infra>) -> Self {
+        self.infra = Some(infra);
+        self
+    }
+
+    /// Another time than ten minutes for which a machine without workers stays.
+    #[must_use]
+    pub fn with_idle_machines(mut self, idle: Duration) -> Self {
+        self.idle_machines = idle;
         self
     }
 
@@ -110,7 +141,8 @@ impl Reconciler {
         let (mut desired, mut inventory): (Option<Arc<DesiredModels>>, Option<Arc<Inventory>>) = (None, None);
         let mut looked_at = Instant::now();
         loop {
-            let retry_at = memory.next_retry(looked_at);
+            let machines_at = memory.machines.next(self.idle_machines, looked_at);
+            let retry_at = memory.next_retry(looked_at).into_iter().chain(machines_at).min();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
@@ -123,6 +155,7 @@ impl Reconciler {
                     None => return,
                 },
                 Some(Ok(done)) = memory.inspecting.join_next() => memory.inspected(done, self.backoff),
+                Some(Ok(called)) = memory.machines.calls.join_next() => memory.machines.called(called, self.backoff),
                 () = sleep_until(retry_at) => {}
                 next = demands.next() => match next {
                     Some(next) => {
@@ -159,6 +192,9 @@ impl Reconciler {
         let mut plan = self.placement.plan(&wanted, inventory);
         plan.actions.extend(memory.corrections(desired, inventory, &plan));
         apply::apply(self.backend.as_ref(), memory, &plan, self.backoff, now).await;
+        if let Some(infra) = &self.infra {
+            memory.machines.round(infra, self.idle_machines, &mut plan, inventory, now);
+        }
         self.publish(summary::statuses(desired, inventory, &plan, memory));
     }
 

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 mod clearing;
-mod place;
+pub(super) mod place;
 mod reasons;
 mod replicas;
 mod seats;
