@@ -77,58 +77,75 @@ impl<'a> Offer<'a> {
     }
 }
 
-/// The machines that would hold what has no place: the largest worker first, each onto the first machine where it fits, and
-/// else onto a new one of the pool with the smallest that would do. Those that are coming are filled before there are new
-/// ones.
-pub(super) fn more(state: &InfraState, overdue: &HashSet<&NodeName>, plan: &Plan, inventory: &Inventory) -> More {
-    let mut offers: Vec<Offer<'_>> =
-        state.pools.iter().map(|(name, pool)| Offer::new(name, pool, overdue, inventory)).collect();
-    offers.sort_by_key(|offer| (offer.capacity.memory, offer.name));
-    let coming = |(at, offer): (usize, &Offer<'_>)| (0..offer.coming).map(move |_| (at, Load::default()));
-    let mut machines: Vec<(usize, Load<'_>)> = offers.iter().enumerate().flat_map(coming).collect();
-    let mut new: Vec<u32> = vec![0; offers.len()];
-    let mut told = vec![Vec::new(); plan.unplaced.len()];
+/// Replicas without a place, on machines.
+struct Packing {
+    /// How many machines of each offer have something on them.
+    used: Vec<u32>,
+    /// How many replicas are on none.
+    left: u32,
+    /// What each of the plan's unplaced is told.
+    told: Vec<Vec<Note>>,
+}
 
+/// Packs what has no place: the largest worker first, each onto the first machine where it fits, and else onto another one of
+/// the pool with the smallest that would do. A pool has as many machines as `limit` says.
+fn pack(offers: &[Offer<'_>], plan: &Plan, limit: impl Fn(&Offer<'_>) -> u32) -> Packing {
+    let mut packing = Packing { used: vec![0; offers.len()], left: 0, told: vec![Vec::new(); plan.unplaced.len()] };
+    let mut machines: Vec<(usize, Load<'_>)> = Vec::new();
     let mut waiting: Vec<(usize, &Unplaced)> =
         plan.unplaced.iter().enumerate().filter(|(_, unplaced)| machine_helps(unplaced)).collect();
     waiting.sort_by_key(|(_, unplaced)| Reverse(unplaced.memory));
     for (index, unplaced) in waiting {
         let need = Need { memory: unplaced.memory, accelerators: unplaced.spec.placement.accelerators.as_ref() };
         let fits = |at: usize, load: &Load<'_>| offers[at].fits(&unplaced.spec, &need, load);
+        let suitable: Vec<usize> = (0..offers.len()).filter(|&at| fits(at, &Load::default())).collect();
         let mut first = 0;
-        for _ in 0..unplaced.replicas {
-            // The same again fits no machine that it did not fit before.
+        for placed in 0..unplaced.replicas {
+            // What did not fit the one before does not fit its like.
             first += machines[first..].iter().take_while(|(at, load)| !fits(*at, load)).count();
             if first == machines.len() {
-                let mut suitable = (0..offers.len()).filter(|&at| fits(at, &Load::default())).peekable();
-                let smallest = suitable.peek().copied();
-                let may_grow = |at: &usize| offers[*at].pool.desired.saturating_add(new[*at]) < offers[*at].pool.max;
-                match (suitable.find(may_grow), smallest) {
-                    (Some(at), _) => {
-                        new[at] += 1;
-                        machines.push((at, Load::default()));
-                    }
-                    (None, smallest) => {
-                        let full = smallest.map(|at| Note::AtMost(offers[at].name.clone(), offers[at].pool.max));
-                        told[index].extend(full);
-                        break;
-                    }
-                }
+                let Some(&at) = suitable.iter().find(|&&at| packing.used[at] < limit(&offers[at])) else {
+                    let full = suitable.first().map(|&at| &offers[at]);
+                    packing.told[index].extend(full.map(|offer| Note::AtMost(offer.name.clone(), offer.pool.max)));
+                    packing.left = packing.left.saturating_add(unplaced.replicas - placed);
+                    break;
+                };
+                packing.used[at] += 1;
+                machines.push((at, Load::default()));
             }
             let (at, load) = &mut machines[first];
             load.add(&need);
             let waits = Note::Waits(offers[*at].name.clone());
-            if !told[index].contains(&waits) {
-                told[index].push(waits);
+            if !packing.told[index].contains(&waits) {
+                packing.told[index].push(waits);
             }
         }
     }
-    let grown = offers.iter().zip(new).filter(|&(_, new)| new > 0);
-    let change = |offer: &Offer<'_>, new| Change {
-        from: offer.pool.desired,
-        to: offer.pool.desired.saturating_add(new).max(offer.pool.min),
+    packing
+}
+
+/// What more machines there shall be for what has no place. None where those that are coming hold as much of it as all could.
+///
+/// Why is nothing packed onto machines that are coming before new ones are thought of? The next look, at which the new ones
+/// are among those that are coming, would pack otherwise, and now and then ask for one more. So it is the same whether they
+/// are asked for already or not.
+pub(super) fn more(state: &InfraState, overdue: &HashSet<&NodeName>, plan: &Plan, inventory: &Inventory) -> More {
+    let mut offers: Vec<Offer<'_>> =
+        state.pools.iter().map(|(name, pool)| Offer::new(name, pool, overdue, inventory)).collect();
+    offers.sort_by_key(|offer| (offer.capacity.memory, offer.name));
+    let coming = pack(&offers, plan, |offer| offer.coming);
+    let all =
+        pack(&offers, plan, |offer| offer.coming.saturating_add(offer.pool.max.saturating_sub(offer.pool.desired)));
+    if coming.left <= all.left {
+        return More { changes: Changes::new(), told: coming.told };
+    }
+    let change = |(offer, used): (&Offer<'_>, &u32)| {
+        let Pool { desired, min, .. } = *offer.pool;
+        let new = used.saturating_sub(offer.coming);
+        let to = desired.saturating_add(new).max(min);
+        (new > 0).then(|| (offer.name.clone(), Change { from: desired, to }))
     };
-    More { changes: grown.map(|(offer, new)| (offer.name.clone(), change(offer, new))).collect(), told }
+    More { changes: offers.iter().zip(&all.used).filter_map(change).collect(), told: all.told }
 }
 
 /// Pools with fewer machines: as many fewer as have had no worker for long, `overdue` ones.

@@ -11,6 +11,7 @@ use crate::reconcile::Reconciler;
 use crate::status::{ModelPhase, ModelStatus, ModelStatuses};
 use crate::testing::{InMemoryBackend, InMemoryDesired, InMemoryInfra, InMemorySource, eventually, tiny_gguf, updates};
 use async_trait::async_trait;
+use proptest::prelude::*;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -53,11 +54,19 @@ fn nobody<'n>() -> HashSet<&'n NodeName> {
 fn the_largest_first_onto_the_smallest_that_holds_it() {
     let pools = state([("large", pool(0, 9, 16, &[])), ("small", pool(1, 9, 8, &[("s", MachineState::Removing)]))]);
     let plan = plan([unplaced(spec("a"), 3, 3), unplaced(spec("b"), 1, 5), unplaced(spec("c"), 1, 10)]);
-    // 10 + 3 + 3 on a large one; of the small ones, one is asked for already: it takes 5 + 3.
+    // 10 + 5 on a large one, 3 + 3 and 3 on small ones, of which one is asked for already.
     let more = more(&pools, &nobody(), &plan, &Inventory::default());
-    assert_eq!(asked(&more.changes), [("large", 1)]);
-    let waits = |pool: &str| Note::Waits(pool.into());
-    assert_eq!(more.told, [vec![waits("small"), waits("large")], vec![waits("small")], vec![waits("large")]]);
+    assert_eq!(asked(&more.changes), [("large", 1), ("small", 2)]);
+    let waits = |pool: &str| vec![Note::Waits(pool.into())];
+    assert_eq!(more.told, [waits("small"), waits("large"), waits("large")]);
+}
+
+#[test]
+fn what_is_coming_is_enough_whichever_pool_it_is_of() {
+    let machines = [("l", MachineState::Creating)];
+    let pools = state([("large", pool(1, 9, 16, &machines)), ("small", pool(0, 9, 8, &[]))]);
+    let more = more(&pools, &nobody(), &plan([unplaced(spec("a"), 2, 8)]), &Inventory::default());
+    assert_eq!((asked(&more.changes), more.told), (vec![], vec![vec![Note::Waits("large".into())]]));
 }
 
 #[test]
@@ -67,7 +76,7 @@ fn no_more_than_the_most_and_the_next_pool_then() {
     let more = more(&pools, &nobody(), &plan, &Inventory::default());
     assert_eq!(asked(&more.changes), [("small", 1)], "two of large are on their way and hold four");
     let told: Vec<String> = more.told[0].iter().map(Note::to_string).collect();
-    let waits = ["waiting for a machine of pool large", "waiting for a machine of pool small"];
+    let waits = ["waiting for a machine of pool small", "waiting for a machine of pool large"];
     assert_eq!(told, [waits[0], waits[1], "pool small is at its most machines, 1"]);
 }
 
@@ -121,6 +130,34 @@ fn those_without_workers_go_down_to_the_least() {
     assert_eq!((asked_with(3, 0), asked_with(3, 2)), (Some(1), Some(2)));
     assert_eq!((asked_with(3, 3), asked_with(1, 0)), (None, None), "at the least; two are on their way out");
     assert_eq!(asked_with(2, 0), Some(1), "one of the two is on its way out");
+}
+
+proptest! {
+    #[test]
+    fn enough_and_never_beyond_the_limits(
+        pools in prop::collection::vec((0_u32..4, 0_u32..4, 1_u64..20), 1..4),
+        wanted in prop::collection::vec((1_u32..5, 1_u64..20), 0..5),
+    ) {
+        let named = pools.iter().enumerate().map(|(i, &(desired, more, memory))| {
+            (PoolName(format!("p{i}")), pool(desired, desired + more, memory, &[]))
+        });
+        let mut state = InfraState { pools: named.collect() };
+        let unplaced = wanted.iter().map(|&(replicas, memory)| unplaced(spec("m"), replicas, memory)).collect();
+        let plan = Plan { unplaced, ..Plan::default() };
+        let first = more(&state, &nobody(), &plan, &Inventory::default());
+        for (name, change) in &first.changes {
+            let pool = state.pools.get_mut(name).unwrap();
+            prop_assert!(change.from == pool.desired && (change.from + 1..=pool.max).contains(&change.to));
+            pool.desired = change.to;
+        }
+        // Once asked for, they are on their way, and the same plan asks for no more.
+        let again = more(&state, &nobody(), &plan, &Inventory::default());
+        prop_assert_eq!(asked(&again.changes), []);
+        for (unplaced, told) in plan.unplaced.iter().zip(&first.told) {
+            let any_holds = pools.iter().any(|&(_, _, memory)| memory >= unplaced.memory);
+            prop_assert_eq!(any_holds, !told.is_empty(), "who could have a machine is told of one");
+        }
+    }
 }
 
 /// An infrastructure that fails the first calls and tells of the others.
