@@ -82,7 +82,8 @@ pub trait Infra: Send + Sync {
     /// [`InfraError::Unreachable`].
     async fn observe(&self) -> Result<InfraState, InfraError>;
 
-    /// There shall be `machines` in this pool. Asking again for the same number changes nothing.
+    /// There shall be `machines` in this pool. Asking again for the same number changes nothing. Where there shall be fewer,
+    /// those without workers go first, as far as the infrastructure can tell.
     ///
     /// # Errors
     /// [`InfraError::UnknownPool`], [`InfraError::OutOfRange`], [`InfraError::Unreachable`]; refused leaves all as it was.

@@ -42,6 +42,14 @@ pub struct Capacity {
     pub accelerators: Vec<Accelerator>,
 }
 
+impl Capacity {
+    /// How many accelerators of this name there are.
+    pub fn count(&self, accelerator: &str) -> u32 {
+        let named = self.accelerators.iter().filter(|one| one.name == accelerator).count();
+        u32::try_from(named).unwrap_or(u32::MAX)
+    }
+}
+
 /// A GPU or the like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accelerator {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 mod memory_fit;
 
 pub use memory_fit::MemoryFit;
+pub(crate) use memory_fit::place::{Load, Need};
 
 /// A desired model with what placing it takes.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +17,21 @@ pub struct Wanted {
     pub spec: Arc<ModelSpec>,
     /// Bytes of memory that one worker takes; `None` while not known: then nothing new is started.
     pub memory: Option<u64>,
+    /// How many of the replicas the present demand does not need. They linger: workers that are there stay, may be stopped
+    /// for a model that has no room, and are never started.
+    pub spare: u32,
+}
+
+impl Wanted {
+    /// A model whose demand needs all its replicas.
+    pub fn new(spec: Arc<ModelSpec>, memory: Option<u64>) -> Self {
+        Self { spec, memory, spare: 0 }
+    }
+
+    /// The replicas that the present demand needs.
+    pub fn needed(&self) -> u32 {
+        self.spec.replicas.saturating_sub(self.spare)
+    }
 }
 
 /// Where shall replicas run?
@@ -24,8 +40,10 @@ pub struct Wanted {
 /// room for another. The answer is a [`Plan`]: what to start and stop *now*. Called again with what has become of it,
 /// it says the next step, until there is none.
 pub trait Placement: Send + Sync {
-    /// The next steps from `inventory` towards `wanted`, earlier entries first in line for memory. The same arguments
-    /// give the same plan.
+    /// The next steps from `inventory` towards `wanted`, models of higher priority first in line for memory and earlier
+    /// entries before later ones. The same arguments give the same plan.
+    ///
+    /// A worker is never stopped for a model of the same or a lower priority, unless it lingers ([`Wanted::spare`]).
     fn plan(&self, wanted: &[Wanted], inventory: &Inventory) -> Plan;
 }
 

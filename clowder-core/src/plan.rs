@@ -69,6 +69,24 @@ pub struct Unplaced {
     pub replicas: u32,
     /// Bytes of memory each of them needs.
     pub memory: u64,
+    /// The node that they are pinned to; `None` where any would do.
+    pub node: Option<NodeName>,
+    /// Why, for a program.
+    pub cause: Cause,
     /// Why, for a person.
     pub reason: String,
+}
+
+/// Why replicas have no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Cause {
+    /// There is no node that they may run on, or none that takes new workers.
+    Node,
+    /// No node that they may run on has the memory left.
+    Memory,
+    /// No node that they may run on has the accelerators free.
+    Accelerators,
+    /// What they need is on its way back, from workers that leave now or in turn.
+    Leaving,
 }

@@ -8,6 +8,7 @@ use crate::backend::Backend;
 use crate::chain;
 use crate::demand::{DemandSource, Demands};
 use crate::desired::{DesiredModels, DesiredStore};
+use crate::infra::Infra;
 use crate::inspect::{InspectError, ModelFacts, inspect};
 use crate::memory::MemoryNeed;
 use crate::model::ModelSpec;
@@ -20,18 +21,22 @@ use crate::status::ModelStatuses;
 use crate::worker::{Worker, WorkerId, WorkerState};
 use futures::{FutureExt, StreamExt, stream};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+mod apply;
+mod machines;
 mod retry;
 mod scaling;
 mod summary;
 
+use machines::Machines;
 pub use retry::Backoff;
 use retry::Retries;
 use scaling::Scaling;
@@ -46,6 +51,8 @@ pub struct Reconciler {
     placement: Arc<dyn Placement>,
     source: Arc<dyn ModelSource>,
     demand: Option<Arc<dyn DemandSource>>,
+    infra: Option<Arc<dyn Infra>>,
+    idle_machines: Duration,
     backoff: Backoff,
     statuses: watch::Sender<Arc<ModelStatuses>>,
 }
@@ -67,6 +74,7 @@ struct Memory {
     /// What each worker was last started with.
     credentials: BTreeMap<WorkerId, Option<Credentials>>,
     scaling: Scaling,
+    machines: Machines,
 }
 
 impl Reconciler {
@@ -78,7 +86,17 @@ impl Reconciler {
         source: Arc<dyn ModelSource>,
     ) -> Self {
         let (statuses, _) = watch::channel(Arc::default());
-        Self { desired, backend, placement, source, demand: None, backoff: Backoff::default(), statuses }
+        Self {
+            desired,
+            backend,
+            placement,
+            source,
+            demand: None,
+            infra: None,
+            idle_machines: machines::IDLE,
+            backoff: Backoff::default(),
+            statuses,
+        }
     }
 
     /// Other waits between tries.
@@ -92,6 +110,20 @@ impl Reconciler {
     #[must_use]
     pub fn with_demand(mut self, demand: Arc<dyn DemandSource>) -> Self {
         self.demand = Some(demand);
+        self
+    }
+
+    /// What gives machines: more of them where replicas have no place, fewer where none have run for a while.
+    #[must_use]
+    pub fn with_infra(mut self, infra: Arc<dyn Infra>) -> Self {
+        self.infra = Some(infra);
+        self
+    }
+
+    /// Another time than ten minutes for which a machine without workers stays.
+    #[must_use]
+    pub fn with_idle_machines(mut self, idle: Duration) -> Self {
+        self.idle_machines = idle;
         self
     }
 
@@ -110,7 +142,8 @@ impl Reconciler {
         let (mut desired, mut inventory): (Option<Arc<DesiredModels>>, Option<Arc<Inventory>>) = (None, None);
         let mut looked_at = Instant::now();
         loop {
-            let retry_at = memory.next_retry(looked_at);
+            let machines_at = memory.machines.next(self.idle_machines, looked_at);
+            let retry_at = memory.next_retry(looked_at).into_iter().chain(machines_at).min();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
@@ -123,6 +156,7 @@ impl Reconciler {
                     None => return,
                 },
                 Some(Ok(done)) = memory.inspecting.join_next() => memory.inspected(done, self.backoff),
+                Some(Ok(called)) = memory.machines.calls.join_next() => memory.machines.called(called, self.backoff),
                 () = sleep_until(retry_at) => {}
                 next = demands.next() => match next {
                     Some(next) => {
@@ -148,13 +182,20 @@ impl Reconciler {
         for model in desired.values() {
             self.inspect_if_due(memory, &model.spec, now);
         }
-        let wanted = |spec: &Arc<ModelSpec>| Wanted { spec: Arc::clone(spec), memory: memory.promise(spec) };
+        let wanted = |spec: &Arc<ModelSpec>| Wanted {
+            spec: Arc::clone(spec),
+            memory: memory.promise(spec),
+            spare: memory.scaling.spare(&spec.name),
+        };
         let mut wanted: Vec<Wanted> = desired.values().map(|model| wanted(&model.spec)).collect();
         // A stable sort: those of one priority stay in the order of their names.
         wanted.sort_by_key(|wanted| Reverse(wanted.spec.priority));
         let mut plan = self.placement.plan(&wanted, inventory);
         plan.actions.extend(memory.corrections(desired, inventory, &plan));
-        self.apply(memory, &plan, now).await;
+        apply::apply(self.backend.as_ref(), memory, &plan, self.backoff, now).await;
+        if let Some(infra) = &self.infra {
+            memory.machines.round(infra, self.idle_machines, &mut plan, inventory, now);
+        }
         self.publish(summary::statuses(desired, inventory, &plan, memory));
     }
 
@@ -175,33 +216,6 @@ impl Reconciler {
             });
             (key, facts)
         });
-    }
-
-    async fn apply(&self, memory: &mut Memory, plan: &Plan, now: Instant) {
-        let concerned = |worker: &WorkerId| plan.actions.iter().any(|action| action.worker() == worker);
-        memory.failures.retain(|worker, _| concerned(worker));
-        memory.actions.retain(concerned);
-        for action in &plan.actions {
-            let worker = action.worker();
-            if !memory.actions.is_due(worker, now) {
-                continue;
-            }
-            match self.backend.apply(action).await {
-                Ok(()) => {
-                    tracing::info!(%action, "applied");
-                    memory.actions.succeeded(worker);
-                    memory.failures.remove(worker);
-                    if let Action::Start(start) = action {
-                        memory.credentials.insert(worker.clone(), start.spec.credentials.clone());
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%action, error = chain(&error), "not applied");
-                    memory.actions.failed(worker.clone(), self.backoff);
-                    memory.failures.insert(worker.clone(), chain(&error));
-                }
-            }
-        }
     }
 
     fn publish(&self, statuses: ModelStatuses) {
@@ -232,11 +246,11 @@ impl Memory {
         self.credentials.retain(|worker, _| inventory.workers.contains_key(worker));
         let failed =
             |worker: &&Arc<Worker>| matches!(worker.state, WorkerState::Backoff { .. } | WorkerState::Failed { .. });
-        let planned = |worker: &WorkerId| plan.actions.iter().any(|action| action.worker() == worker);
+        let planned: HashSet<&WorkerId> = plan.actions.iter().map(Action::worker).collect();
         let correction = |worker: &Arc<Worker>| {
             let spec = &desired.get(&worker.model)?.spec;
             let known = self.credentials.get(&worker.id).unwrap_or(&None);
-            let due = spec.revision() == worker.revision && *known != spec.credentials && !planned(&worker.id);
+            let due = spec.revision() == worker.revision && *known != spec.credentials && !planned.contains(&worker.id);
             due.then(|| {
                 let (spec, node) = (Arc::clone(spec), worker.node.clone());
                 Action::Start(StartWorker { worker: worker.id.clone(), spec, node, memory: worker.memory })
@@ -267,7 +281,7 @@ impl Memory {
     }
 
     fn forget_all_but(&mut self, desired: &DesiredModels) {
-        let keys: Vec<SourceKey> = desired.values().map(|model| source_key(&model.spec)).collect();
+        let keys: BTreeSet<SourceKey> = desired.values().map(|model| source_key(&model.spec)).collect();
         self.facts.retain(|key, _| keys.contains(key));
         self.refused.retain(|key, _| keys.contains(key));
         self.inspections.retain(|key| keys.contains(key));

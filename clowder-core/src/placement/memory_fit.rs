@@ -5,296 +5,320 @@ use crate::model::{ModelName, ModelSpec};
 use crate::node::{Inventory, Node, NodeName};
 use crate::plan::{Action, Plan, StartWorker, Unplaced};
 use crate::worker::{Worker, WorkerId, WorkerState};
+use place::{Holder, Need, Place};
+use seats::Seats;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-/// Places by memory. Among the nodes where a worker fits, one that has the model's file already is preferred, then the
-/// one with the fewest workers of the same model, then the one with the most memory left.
+mod clearing;
+pub(super) mod place;
+mod reasons;
+mod replicas;
+mod seats;
+
+/// Places by memory and accelerators. Where replicas are spread over a label, the value of it with the fewest workers of
+/// the same model comes first. Then, among the nodes where a worker fits, one that has the model's file already is
+/// preferred, then the one with the fewest workers of the same model, then the one with the most memory left.
 ///
-/// A change of a model's settings replaces its workers: new ones first where there is memory for both, and an old one
-/// goes for each new one that serves; where there is not, an old one makes room, one at a time. Where a new one would not
-/// fit even without the old ones, these go on serving.
+/// A change of a model's settings replaces its workers: new ones first where there is memory for both and as far as its
+/// surge allows, and an old one goes for each new one that serves; where there is not, an old one makes room, one at a
+/// time. Where a new one would not fit even without the old ones, these go on serving.
+///
+/// A replica that has no room takes that of workers worth less: those that linger beyond what their model's demand needs,
+/// then those of models of lower priority, the lowest first. They go where the least valuable and the fewest suffice, and
+/// nowhere if not even all of them do. What they leave is promised to who waits for it, and nobody of a lower priority gets
+/// in between: so each such step places one more replica of a higher priority for good, and there is a last one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MemoryFit;
 
 impl Placement for MemoryFit {
     fn plan(&self, wanted: &[Wanted], inventory: &Inventory) -> Plan {
-        let mut planning = Planning::new(inventory);
-        let names: BTreeSet<&ModelName> = wanted.iter().map(|wanted| &wanted.spec.name).collect();
-        for worker in inventory.workers.values().filter(|worker| !names.contains(&worker.model)) {
-            planning.stop(worker);
-            // Nobody will ask for its name again, and so nobody would clear away what a backend keeps of it.
-            if worker.state == WorkerState::Stopped {
-                planning.plan.actions.push(Action::Stop { worker: worker.id.clone() });
-            }
-        }
-        for wanted in wanted {
-            planning.model(wanted);
-        }
-        planning.plan
+        let mut planning = Planning::new(wanted, inventory);
+        (0..planning.models.len()).for_each(|model| planning.model(model));
+        let Planning { mut stops, starts, unplaced, .. } = planning;
+        stops.extend(starts);
+        Plan { actions: stops, unplaced }
     }
 }
 
-/// A plan in the making, and the memory as it will be.
+/// The node that a replica is pinned to, if any.
+type Pin<'a> = Option<&'a NodeName>;
+/// A node, by its place in the order of names.
+type PlaceIndex = usize;
+
+/// A plan in the making, and the nodes as they will be.
 struct Planning<'a> {
     inventory: &'a Inventory,
-    free: BTreeMap<&'a NodeName, u64>,
-    plan: Plan,
+    /// The highest priority first.
+    models: Vec<Model<'a>>,
+    places: Vec<Place<'a>>,
+    at: HashMap<&'a NodeName, PlaceIndex>,
+    leaving: HashSet<&'a WorkerId>,
+    stops: Vec<Action>,
+    starts: Vec<Action>,
+    unplaced: Vec<Unplaced>,
+}
+
+/// A model in a plan.
+struct Model<'a> {
+    wanted: &'a Wanted,
+    /// Those that live.
+    workers: Vec<&'a Worker>,
+    /// How many serve beyond what the demand needs.
+    lingering: u32,
+}
+
+/// What a model asks for each of its replicas.
+struct Ask<'a> {
+    model: usize,
+    spec: &'a Arc<ModelSpec>,
+    need: Need<'a>,
+    /// Nodes that carry the labels it asks for and take new workers, in order.
+    open: Vec<PlaceIndex>,
 }
 
 impl<'a> Planning<'a> {
-    fn new(inventory: &'a Inventory) -> Self {
-        let free = inventory.nodes.values().map(|node| (&node.name, inventory.free_memory(node))).collect();
-        Self { inventory, free, plan: Plan::default() }
-    }
-
-    fn stop(&mut self, worker: &Worker) {
-        if worker.state.is_live() {
-            self.plan.actions.push(Action::Stop { worker: worker.id.clone() });
-        }
-    }
-
-    fn model(&mut self, wanted: &Wanted) {
-        let spec = &wanted.spec;
-        let revision = spec.revision();
-        let workers =
-            self.inventory.workers.values().filter(|worker| worker.model == spec.name && worker.state.is_live());
-        let (current, old): (Vec<&Worker>, Vec<&Worker>) =
-            workers.map(Arc::as_ref).partition(|worker| worker.revision == revision);
-        let keep = self.keep(spec, &current);
-        let serving = keep.iter().filter(|worker| worker.state == WorkerState::Ready).count();
-        let missing = missing(spec, &keep);
-        let lacking = missing.len();
-        let mut unplaced = match wanted.memory {
-            Some(memory) => self.start(spec, memory, &keep, missing),
-            None => Vec::new(),
+    fn new(wanted: &'a [Wanted], inventory: &'a Inventory) -> Self {
+        let mut models: Vec<Model<'a>> =
+            wanted.iter().map(|wanted| Model { wanted, workers: Vec::new(), lingering: 0 }).collect();
+        models.sort_by_key(|model| Reverse(model.wanted.spec.priority));
+        let nodes = inventory.nodes.values().map(Arc::as_ref);
+        let mut planning = Self {
+            inventory,
+            models,
+            at: nodes.clone().enumerate().map(|(at, node)| (&node.name, at)).collect(),
+            places: nodes.map(Place::new).collect(),
+            leaving: HashSet::new(),
+            stops: Vec::new(),
+            starts: Vec::new(),
+            unplaced: Vec::new(),
         };
-        if serving < keep.len() || unplaced.len() < lacking {
-            // Whether the new ones serve is still to be seen: until then no more of the old ones go for them.
-            unplaced.clear();
-        }
-        let spare_old = (spec.replicas as usize).saturating_sub(serving);
-        self.replace(&old, spare_old, spec, wanted.memory.unwrap_or(0), &unplaced);
+        planning.observe();
+        planning
     }
 
-    /// The current workers that stay; the others are stopped.
-    fn keep(&mut self, spec: &ModelSpec, current: &[&'a Worker]) -> Vec<&'a Worker> {
-        let mut pins = count(&spec.placement.pinned);
-        let mut ranked: Vec<&Worker> = current.to_vec();
-        ranked.sort_by_key(|worker| (spec.retire.contains(&worker.id), standing(&worker.state), worker.id.clone()));
-        let (mut keep, mut rest) = (Vec::new(), Vec::new());
-        for worker in ranked {
-            match pins.get_mut(&worker.node).filter(|left| **left > 0) {
-                Some(left) if !spec.retire.contains(&worker.id) => {
-                    *left -= 1;
-                    keep.push(worker);
+    /// Finds all workers their models and nodes, once; those that nobody wants go.
+    fn observe(&mut self) {
+        let names: HashMap<&ModelName, usize> =
+            self.models.iter().enumerate().map(|(at, model)| (&model.wanted.spec.name, at)).collect();
+        let mut unwanted = Vec::new();
+        for worker in self.inventory.workers.values().map(Arc::as_ref) {
+            let model = names.get(&worker.model).copied();
+            if worker.state.holds_memory()
+                && let Some(&at) = self.at.get(&worker.node)
+            {
+                // A worker does not say which accelerators it has: its model does.
+                let spec = model.map(|model| &self.models[model].wanted.spec);
+                let accelerators = spec.and_then(|spec| spec.placement.accelerators.as_ref());
+                let need = Need { memory: worker.memory, accelerators };
+                match worker.state {
+                    WorkerState::Draining => self.places[at].drains(&need),
+                    _ => self.places[at].hold(Holder { model, need, worker: Some(worker) }),
                 }
-                _ => rest.push(worker),
+            }
+            match model {
+                Some(model) if worker.state.is_live() => self.models[model].workers.push(worker),
+                Some(_) => {}
+                None => unwanted.push(worker),
             }
         }
-        let replicas = spec.replicas as usize;
-        let pinned_elsewhere: usize = pins.values().sum();
-        let free_replicas = replicas.saturating_sub(keep.len() + pinned_elsewhere);
-        keep.truncate(replicas);
-        let stay = rest.iter().take_while(|worker| !spec.retire.contains(&worker.id)).count().min(free_replicas);
-        keep.extend(&rest[..stay]);
-        for worker in current.iter().filter(|worker| !keep.iter().any(|kept| kept.id == worker.id)) {
+        for worker in unwanted {
             self.stop(worker);
-        }
-        keep
-    }
-
-    /// Starts what is missing, as far as there is room; returns what had none.
-    fn start(
-        &mut self,
-        spec: &Arc<ModelSpec>,
-        memory: u64,
-        keep: &[&Worker],
-        missing: Vec<Option<NodeName>>,
-    ) -> Vec<Option<NodeName>> {
-        // The name of one that is gone is free: whoever starts under it clears away what is left.
-        let there = self.inventory.workers.values().filter(|worker| worker.state != WorkerState::Stopped);
-        let mut taken: BTreeSet<WorkerId> =
-            there.map(|worker| worker.id.clone()).chain(spec.retire.iter().cloned()).collect();
-        let mut by_node = count(keep.iter().map(|worker| &worker.node));
-        let mut unplaced = Vec::new();
-        let mut reason = None;
-        for pin in missing {
-            match self.choose(spec, memory, pin.as_ref(), &by_node) {
-                Ok(node) => {
-                    let worker = next_id(spec, &mut taken);
-                    *by_node.entry(node.name.clone()).or_default() += 1;
-                    if let Some(free) = self.free.get_mut(&node.name) {
-                        *free = free.saturating_sub(memory);
-                    }
-                    let node = node.name.clone();
-                    self.plan.actions.push(Action::Start(StartWorker { worker, spec: Arc::clone(spec), node, memory }));
-                }
-                Err(why) => {
-                    unplaced.push(pin);
-                    reason.get_or_insert(why);
-                }
+            // Nobody will ask for its name again, and so nobody would clear away what a backend keeps of it.
+            if worker.state == WorkerState::Stopped {
+                self.stops.push(Action::Stop { worker: worker.id.clone() });
             }
         }
-        if let Some(reason) = reason {
-            let replicas = u32::try_from(unplaced.len()).unwrap_or(u32::MAX);
-            self.plan.unplaced.push(Unplaced { spec: Arc::clone(spec), replicas, memory, reason });
+        for model in &mut self.models {
+            let revision = model.wanted.spec.revision();
+            let serves = |worker: &&&Worker| worker.revision == revision && worker.state == WorkerState::Ready;
+            let serving = u32::try_from(model.workers.iter().filter(serves).count()).unwrap_or(u32::MAX);
+            model.lingering = serving.saturating_sub(model.wanted.needed()).min(model.wanted.spare);
         }
-        unplaced
     }
 
-    fn choose(
-        &self,
-        spec: &ModelSpec,
-        memory: u64,
-        pin: Option<&NodeName>,
-        by_node: &BTreeMap<NodeName, usize>,
-    ) -> Result<&'a Node, String> {
-        let allowed: Vec<&Node> = match pin {
-            Some(name) => {
-                let node = self.inventory.nodes.get(name).ok_or_else(|| format!("there is no node {name}"))?;
-                vec![node.as_ref()]
+    fn stop(&mut self, worker: &'a Worker) {
+        if worker.state.is_live() && self.leaving.insert(&worker.id) {
+            self.stops.push(Action::Stop { worker: worker.id.clone() });
+            if let Some(&at) = self.at.get(&worker.node) {
+                self.places[at].leave(&worker.id);
             }
-            None => self.inventory.nodes.values().map(Arc::as_ref).collect(),
-        };
-        if allowed.is_empty() {
-            return Err("there are no nodes".to_owned());
         }
-        let selected: Vec<&Node> = allowed.into_iter().filter(|node| carries(node, spec)).collect();
-        if selected.is_empty() {
-            let labels: Vec<String> =
-                spec.placement.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            return Err(format!("no node carries {}", labels.join(", ")));
-        }
-        let open: Vec<&Node> = selected.into_iter().filter(|node| node.schedulable).collect();
-        if open.is_empty() {
-            return Err("the nodes it may run on take no new workers".to_owned());
-        }
-        let free = |node: &Node| self.free.get(&node.name).copied().unwrap_or(0);
-        let roomiest = open.iter().map(|node| free(node)).max().unwrap_or(0);
-        open.into_iter()
-            .filter(|node| free(node) >= memory)
-            .min_by_key(|node| {
-                let here = by_node.get(&node.name).copied().unwrap_or(0);
-                (!node.cached.contains(&spec.source), here, Reverse(free(node)), &node.name)
-            })
-            .ok_or_else(|| {
-                let (need, most) = (Bytes(memory), Bytes(roomiest));
-                format!("a worker needs {need} of memory, no node has more than {most} left")
-            })
     }
 
-    /// Lets old workers go: those beyond `spare`, and one more where that makes room for a new one.
-    fn replace(&mut self, old: &[&Worker], spare: usize, spec: &ModelSpec, memory: u64, unplaced: &[Option<NodeName>]) {
-        let mut ranked = old.to_vec();
-        ranked.sort_by_key(|worker| (standing(&worker.state), worker.id.clone()));
-        let serving = ranked.iter().filter(|worker| worker.state == WorkerState::Ready).count();
-        let (stay, go) = ranked.split_at(serving.min(spare));
-        go.iter().for_each(|worker| self.stop(worker));
-        if unplaced.is_empty() || stay.is_empty() {
+    fn model(&mut self, model: usize) {
+        let wanted = self.models[model].wanted;
+        let (spec, needed, revision) = (&wanted.spec, wanted.needed(), wanted.spec.revision());
+        let live = std::mem::take(&mut self.models[model].workers);
+        let stay = live.iter().copied().filter(|worker| !self.leaving.contains(&worker.id));
+        let (current, old): (Vec<&Worker>, Vec<&Worker>) = stay.partition(|worker| worker.revision == revision);
+        let retire: HashSet<&WorkerId> = spec.retire.iter().collect();
+        let (keep, go) = replicas::part(spec, current, &retire);
+        let serving = replicas::serving(&keep);
+        let (old, old_go) = replicas::part_old(old, (needed as usize).saturating_sub(serving));
+        go.into_iter().chain(old_go).for_each(|worker| self.stop(worker));
+        let Some(memory) = wanted.memory else { return };
+
+        let missing = replicas::missing(spec, needed, &keep);
+        if missing.is_empty() {
             return;
         }
-        let node = unplaced.iter().find_map(|pin| self.node_to_clear(spec, memory, pin.as_ref(), stay));
-        if let Some(worker) = node.and_then(|node| stay.iter().rfind(|worker| worker.node == *node)) {
-            self.stop(worker);
+        let most = most_workers(spec, &live);
+        let ask = self.ask(model, memory);
+        let begun = self.starts.len();
+        let (without, held) = self.start(&ask, &keep, &missing, most.saturating_sub(live.len()), &retire);
+        let (started, no_room) = (self.starts.len() - begun, without.len());
+        let mut without = self.wait(&ask, without);
+        let mut waiting = no_room - without.len();
+        // Those that replace an old one take its room, in turn. For the others, others go.
+        let more = without.split_off(without.len().min(old.len()));
+        let beyond = more.len();
+        let more = self.clear(&ask, &more, &[]);
+        let mut in_turn = 0;
+        // Whether the new ones serve is still to be seen: until then no more of the old ones go for them.
+        if serving < keep.len() || started > 0 || waiting > 0 {
+            in_turn = without.len();
+            without.clear();
+        } else if self.replace_one(&ask, &old, &mut without) {
+            waiting += 1;
+            in_turn = without.len();
+            without.clear();
+        } else if keep.len() + old.len() >= most && !self.make_way(&ask, &old, &held) {
+            without.extend(held);
+        }
+        waiting += beyond - more.len();
+        without.extend(more);
+        self.tell(&ask, waiting, in_turn, &without);
+    }
+
+    fn ask(&self, model: usize, memory: u64) -> Ask<'a> {
+        let spec = &self.models[model].wanted.spec;
+        let may_run = |place: &Place<'_>| place.node.schedulable && carries(place.node, spec);
+        Ask {
+            model,
+            spec,
+            need: Need { memory, accelerators: spec.placement.accelerators.as_ref() },
+            open: (0..self.places.len()).filter(|&at| may_run(&self.places[at])).collect(),
         }
     }
 
-    /// The node where a new worker would fit if old ones made room; `None` where it would not, or where the memory that is
-    /// on its way back will do: a worker that drains has it until it is gone.
-    fn node_to_clear(
-        &self,
-        spec: &ModelSpec,
-        memory: u64,
-        pin: Option<&NodeName>,
-        old: &[&Worker],
-    ) -> Option<&'a NodeName> {
-        let stopping: BTreeSet<&WorkerId> = self.plan.actions.iter().map(Action::worker).collect();
-        let leaves = |worker: &Worker| worker.state == WorkerState::Draining || stopping.contains(&worker.id);
-        let sum = |memory: u64, worker: &Worker| memory.saturating_add(worker.memory);
-        let soon = |node: &Node| {
-            let workers = self.inventory.workers.values().map(Arc::as_ref);
-            let leaving = workers.filter(|w| w.node == node.name && w.state.holds_memory() && leaves(w));
-            leaving.fold(self.free.get(&node.name).copied().unwrap_or(0), sum)
-        };
-        let nodes = self.inventory.nodes.values().map(Arc::as_ref);
-        let mut open =
-            nodes.filter(|node| pin.is_none_or(|pin| *pin == node.name) && node.schedulable && carries(node, spec));
-        let mut to_clear = None;
-        if open.any(|node| {
-            let soon = soon(node);
-            let cleared = old.iter().filter(|worker| worker.node == node.name).fold(soon, |m, worker| sum(m, worker));
-            if to_clear.is_none() && cleared >= memory {
-                to_clear = Some(&node.name);
+    /// Where a replica pinned to this node may go.
+    fn open_place(&self, ask: &Ask<'_>, node: &NodeName) -> Option<PlaceIndex> {
+        self.at.get(node).copied().filter(|&at| ask.is_open(at))
+    }
+
+    /// Starts what is missing, as far as there is room and no more than `most`; returns what had no room and what was held
+    /// back.
+    fn start(
+        &mut self,
+        ask: &Ask<'a>,
+        keep: &[&Worker],
+        missing: &[Pin<'a>],
+        most: usize,
+        retire: &HashSet<&WorkerId>,
+    ) -> (Vec<Pin<'a>>, Vec<Pin<'a>>) {
+        let mut names = replicas::names(ask.spec, self.inventory, retire);
+        let places = keep.iter().filter_map(|worker| self.at.get(&worker.node).copied());
+        let mut here: BTreeMap<PlaceIndex, usize> = BTreeMap::new();
+        places.for_each(|at| *here.entry(at).or_default() += 1);
+        let (mut seats, mut started, mut without) = (None, 0, Vec::new());
+        for (at, &pin) in missing.iter().enumerate() {
+            if started == most {
+                return (without, missing[at..].to_vec());
             }
-            soon >= memory
-        }) {
-            return None;
+            let at = match pin {
+                Some(node) => {
+                    self.open_place(ask, node).filter(|&at| self.places[at].fits_now(&ask.need)).inspect(|&at| {
+                        *here.entry(at).or_default() += 1;
+                        self.places[at].hold(ask.holder());
+                    })
+                }
+                None => seats.get_or_insert_with(|| Seats::new(&self.places, ask, &here)).take(
+                    &mut self.places,
+                    ask,
+                    |place| place.hold(ask.holder()),
+                ),
+            };
+            match at.and_then(|at| Some((self.places[at].node.name.clone(), names.next()?))) {
+                Some((node, worker)) => {
+                    let (spec, memory) = (Arc::clone(ask.spec), ask.need.memory);
+                    self.starts.push(Action::Start(StartWorker { worker, spec, node, memory }));
+                    started += 1;
+                }
+                None => without.push(pin),
+            }
         }
-        to_clear
+        (without, Vec::new())
+    }
+
+    /// Promises what is on its way back: a worker that drains has its memory until it is gone. Returns the replicas that this
+    /// does not help.
+    fn wait(&mut self, ask: &Ask<'a>, mut replicas: Vec<Pin<'a>>) -> Vec<Pin<'a>> {
+        let mut open = ask.open.iter().copied().peekable();
+        replicas.retain(|pin| {
+            let fits = |at: &PlaceIndex| self.places[*at].fits_later(&ask.need);
+            let at = match pin {
+                Some(node) => self.open_place(ask, node).filter(fits),
+                None => {
+                    while open.next_if(|at| !fits(at)).is_some() {}
+                    open.peek().copied()
+                }
+            };
+            at.inspect(|&at| self.places[at].promise(ask.holder())).is_none()
+        });
+        replicas
+    }
+
+    /// Lets old ones make room for one of the replicas that have none, and takes it from them.
+    fn replace_one(&mut self, ask: &Ask<'a>, old: &[&'a Worker], without: &mut Vec<Pin<'a>>) -> bool {
+        let mut seen = BTreeSet::new();
+        let at = (0..without.len())
+            .find(|&at| seen.insert(without[at]) && self.clear(ask, &without[at..=at], old).is_empty());
+        at.map(|at| without.remove(at)).is_some()
+    }
+
+    /// Lets an old one go for a replica that the surge holds back; false where none would fit even then.
+    fn make_way(&mut self, ask: &Ask<'a>, old: &[&'a Worker], held: &[Pin<'a>]) -> bool {
+        let mut held = held.to_vec();
+        let fits = |at: PlaceIndex| self.places[at].fits_now(&ask.need);
+        let has_room = held.iter().any(|pin| match pin {
+            Some(node) => self.open_place(ask, node).is_some_and(fits),
+            None => ask.open.iter().any(|&at| fits(at)),
+        });
+        match old.last().filter(|_| has_room) {
+            Some(worst) => {
+                self.stop(worst);
+                true
+            }
+            None => self.replace_one(ask, old, &mut held),
+        }
     }
 }
 
-/// One entry for each replica that is missing: the node it is pinned to, if any. Pinned ones first.
-fn missing(spec: &ModelSpec, keep: &[&Worker]) -> Vec<Option<NodeName>> {
-    let lacking = (spec.replicas as usize).saturating_sub(keep.len());
-    let mut here = count(keep.iter().map(|worker| &worker.node));
-    let mut missing = Vec::new();
-    for pin in &spec.placement.pinned {
-        match here.get_mut(pin).filter(|left| **left > 0) {
-            Some(left) => *left -= 1,
-            None => missing.push(Some(pin.clone())),
-        }
+impl<'a> Ask<'a> {
+    fn is_open(&self, at: PlaceIndex) -> bool {
+        self.open.binary_search(&at).is_ok()
     }
-    missing.resize(lacking, None);
-    missing
-}
 
-fn count<'n>(names: impl IntoIterator<Item = &'n NodeName>) -> BTreeMap<NodeName, usize> {
-    names.into_iter().fold(BTreeMap::new(), |mut counts, name| {
-        *counts.entry(name.clone()).or_default() += 1;
-        counts
-    })
+    /// One of its replicas, as it has a share of a node.
+    fn holder(&self) -> Holder<'a> {
+        Holder { model: Some(self.model), need: self.need, worker: None }
+    }
 }
 
 fn carries(node: &Node, spec: &ModelSpec) -> bool {
     spec.placement.selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
 }
 
-/// The better a worker stands, the later it goes.
-fn standing(state: &WorkerState) -> u8 {
-    match state {
-        WorkerState::Ready => 0,
-        WorkerState::Starting => 1,
-        WorkerState::Fetching(_) => 2,
-        WorkerState::Pending => 3,
-        _ => 4,
-    }
-}
-
-fn next_id(spec: &ModelSpec, taken: &mut BTreeSet<WorkerId>) -> WorkerId {
-    let mut ordinal = 0;
-    loop {
-        let id = WorkerId::nth(&spec.name, spec.revision(), ordinal);
-        if taken.insert(id.clone()) {
-            return id;
+/// How many workers of all revisions may live. Only a replacement has a bound: without one, the replicas are.
+fn most_workers(spec: &ModelSpec, live: &[&Worker]) -> usize {
+    let revision = spec.revision();
+    match spec.rollout.surge {
+        Some(surge) if live.iter().any(|worker| worker.revision != revision) => {
+            (spec.replicas as usize).saturating_add(surge as usize)
         }
-        ordinal += 1;
-    }
-}
-
-/// Bytes for a person.
-struct Bytes(u64);
-
-impl std::fmt::Display for Bytes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const GIB: f64 = (1_u64 << 30) as f64;
-        const MIB: f64 = (1_u64 << 20) as f64;
-        match self.0 as f64 {
-            bytes if bytes >= GIB => write!(f, "{:.1} GiB", bytes / GIB),
-            bytes => write!(f, "{:.0} MiB", bytes / MIB),
-        }
+        _ => usize::MAX,
     }
 }
 

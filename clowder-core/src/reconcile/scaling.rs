@@ -5,7 +5,7 @@ use crate::demand::Demands;
 use crate::desired::{DesiredModel, DesiredModels};
 use crate::model::{ModelName, ModelSpec};
 use crate::node::Inventory;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -14,6 +14,8 @@ use tokio::time::Instant;
 pub(super) struct Scaling {
     scaler: Autoscaler,
     bounds: BTreeMap<ModelName, Autoscaling>,
+    /// How many of a model's replicas are kept for a while that its demand does not need.
+    spare: BTreeMap<ModelName, u32>,
 }
 
 impl Scaling {
@@ -29,16 +31,23 @@ impl Scaling {
         self.bounds =
             desired.iter().filter_map(|(name, model)| Some((name.clone(), model.spec.autoscaling?))).collect();
         self.scaler.retain(|name| self.bounds.contains_key(name));
+        self.spare.clear();
+        let mut live: HashMap<&ModelName, u32> = HashMap::new();
+        for worker in inventory.workers.values().filter(|worker| worker.state.is_live()) {
+            *live.entry(&worker.model).or_default() += 1;
+        }
         let mut scaled = desired.clone();
         for (name, bounds) in &self.bounds {
             let Some(model) = scaled.get_mut(name) else { continue };
-            let live = |worker: &&Arc<crate::Worker>| worker.model == *name && worker.state.is_live();
-            let running = inventory.workers.values().filter(live).count();
-            let running = u32::try_from(running).unwrap_or(u32::MAX);
+            let running = live.get(name).copied().unwrap_or(0);
             let replicas = match demand {
                 Some(demand) => {
                     let requests = demand.get(name).copied().unwrap_or(0);
-                    self.scaler.replicas(name, bounds, requests, running, now)
+                    let needed = bounds.replicas(requests);
+                    // What is kept for a while is what is there: one that made room for another model is not missed.
+                    let kept = self.scaler.replicas(name, bounds, requests, running, now).min(running.max(needed));
+                    self.spare.insert(name.clone(), kept - needed);
+                    kept
                 }
                 None => {
                     let known = if running > 0 { running } else { model.spec.replicas };
@@ -51,6 +60,11 @@ impl Scaling {
             }
         }
         scaled
+    }
+
+    /// How many of a model's replicas its demand does not need.
+    pub(super) fn spare(&self, model: &ModelName) -> u32 {
+        self.spare.get(model).copied().unwrap_or(0)
     }
 
     /// When a model may go down.

@@ -3,10 +3,12 @@
 use super::{Memory, source_key};
 use crate::chain;
 use crate::desired::{DesiredModel, DesiredModels};
+use crate::model::ModelName;
 use crate::node::Inventory;
-use crate::plan::Plan;
+use crate::plan::{Action, Plan};
 use crate::status::{ModelPhase, ModelStatus, ModelStatuses};
 use crate::worker::{Worker, WorkerState};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A worker that waits so long after its last exit, in milliseconds, has crashed many times in a row: a model that has
@@ -14,24 +16,41 @@ use std::sync::Arc;
 const LONG_WAIT: u64 = 5_000;
 
 pub(super) fn statuses(desired: &DesiredModels, inventory: &Inventory, plan: &Plan, memory: &Memory) -> ModelStatuses {
-    desired.iter().map(|(name, model)| (name.clone(), Arc::new(status(model, inventory, plan, memory)))).collect()
+    let mut found: HashMap<&ModelName, Found<'_>> = HashMap::new();
+    for worker in inventory.workers.values() {
+        found.entry(&worker.model).or_default().workers.push(Arc::clone(worker));
+    }
+    for unplaced in &plan.unplaced {
+        found.entry(&unplaced.spec.name).or_default().unplaced.get_or_insert(&unplaced.reason);
+    }
+    for action in &plan.actions {
+        if let (Action::Start(start), Some(failure)) = (action, memory.failures.get(action.worker())) {
+            found.entry(&start.spec.name).or_default().not_applied.get_or_insert(failure);
+        }
+    }
+    let status = |(name, model): (&ModelName, &DesiredModel)| {
+        let status = status(model, found.remove(name).unwrap_or_default(), memory);
+        (name.clone(), Arc::new(status))
+    };
+    desired.iter().map(status).collect()
 }
 
-fn status(model: &DesiredModel, inventory: &Inventory, plan: &Plan, memory: &Memory) -> ModelStatus {
+/// What one round found of a model.
+#[derive(Default)]
+struct Found<'a> {
+    workers: Vec<Arc<Worker>>,
+    unplaced: Option<&'a str>,
+    not_applied: Option<&'a str>,
+}
+
+fn status(model: &DesiredModel, found: Found<'_>, memory: &Memory) -> ModelStatus {
     let spec = &model.spec;
     let key = source_key(spec);
-    let workers: Vec<Arc<Worker>> =
-        inventory.workers.values().filter(|worker| worker.model == spec.name).map(Arc::clone).collect();
+    let Found { workers, unplaced, not_applied } = found;
     let refused = memory.refused.get(&key);
-    let unplaced = plan.unplaced.iter().find(|unplaced| unplaced.spec.name == spec.name);
-    let not_applied = plan.actions.iter().find_map(|action| {
-        let concerns = matches!(action, crate::Action::Start(start) if start.spec.name == spec.name);
-        memory.failures.get(action.worker()).filter(|_| concerns)
-    });
     let reason = refused
         .map(|error| chain(error))
-        .or_else(|| unplaced.map(|unplaced| unplaced.reason.clone()))
-        .or_else(|| not_applied.cloned())
+        .or_else(|| unplaced.or(not_applied).map(str::to_owned))
         .or_else(|| workers.iter().find_map(|worker| worker.state.reason().map(str::to_owned)));
     let phase = phase(model, &workers, refused.is_some_and(|error| !error.is_transient()));
     ModelStatus {

@@ -224,7 +224,7 @@ async fn credentials_are_judged_each_for_themselves() {
     });
     let (desired, backend) = (Arc::new(InMemoryDesired::new()), Arc::new(one_node()));
     let reconciler = Reconciler::new(desired.clone(), backend.clone(), Arc::new(MemoryFit), Arc::new(source))
-        .with_backoff(Backoff { first: std::time::Duration::MAX, most: std::time::Duration::from_secs(1 << 30) });
+        .with_backoff(Backoff { first: Duration::MAX, most: Duration::from_secs(1 << 30) });
     let statuses = reconciler.statuses();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(reconciler.run(shutdown.clone()));
@@ -245,7 +245,7 @@ async fn credentials_are_judged_each_for_themselves() {
     // At once: what was refused without the token is not waited for.
     let before = Instant::now();
     cluster.until("a", "ready with the token", |status| status.phase == ModelPhase::Ready).await;
-    assert_eq!(before.elapsed(), std::time::Duration::ZERO);
+    assert_eq!(before.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
@@ -318,5 +318,37 @@ async fn a_model_wakes_with_its_first_request_and_sleeps_after_its_last() {
     let before = Instant::now();
     drop(requests);
     cluster.until("m", "asleep again", |status| status.phase == ModelPhase::Idle && status.workers.is_empty()).await;
-    assert_eq!(before.elapsed(), std::time::Duration::from_secs(20), "after the delay");
+    assert_eq!(before.elapsed(), Duration::from_secs(20), "after the delay");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_wakes_takes_the_memory_of_one_that_lingers() {
+    let (desired, board) = (Arc::new(InMemoryDesired::new()), DemandBoard::new());
+    // Room for one worker.
+    let backend = Arc::new(InMemoryBackend::new([Node::with_memory("a", 100 << 20)]));
+    let reconciler =
+        Reconciler::new(desired.clone(), backend.clone(), Arc::new(MemoryFit), Arc::new(gated(|_, _| Ok(()))))
+            .with_demand(Arc::new(board.clone()));
+    let statuses = reconciler.statuses();
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(reconciler.run(shutdown.clone()));
+    let mut cluster = Cluster { desired, backend, statuses, shutdown, running };
+    for name in ["first", "second"] {
+        let mut spec = ModelSpec::new(name.parse().unwrap(), "builtin:m".parse().unwrap());
+        spec.autoscaling = Some(Autoscaling { min: 0, max: 1, target: 1, scale_down_delay: 1000 });
+        cluster.desired.update(&spec.name.clone(), Box::new(|_| Ok(Some(spec)))).await.unwrap();
+        cluster.until(name, "asleep", |status| status.phase == ModelPhase::Idle).await;
+    }
+    let before = Instant::now();
+    let request = board.enter("first".parse().unwrap());
+    cluster.until("first", "awake", |status| status.ready() == 1).await;
+    let waiting = board.enter("second".parse().unwrap());
+    let told = cluster.until("second", "told that there is no room", |status| status.reason.is_some()).await;
+    assert!(told.reason.as_deref().unwrap().contains("no node has more than"), "{told:?}");
+    drop(request);
+    cluster.until("second", "awake", |status| status.ready() == 1).await;
+    let gone = cluster.until("first", "asleep again", |status| status.workers.is_empty()).await;
+    assert_eq!((gone.phase, gone.spec.replicas), (ModelPhase::Idle, 0), "what made room is not missed");
+    assert_eq!(before.elapsed(), Duration::ZERO, "nobody waits for the delay");
+    drop(waiting);
 }

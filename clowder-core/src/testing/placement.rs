@@ -1,46 +1,192 @@
 //! For [`Placement`]: the suite.
 
-use crate::model::ModelSpec;
-use crate::node::{Inventory, Node};
+use crate::model::{AcceleratorRequest, ModelSpec};
+use crate::node::{Accelerator, Inventory, Node};
 use crate::placement::{Placement, Wanted};
-use crate::plan::Action;
+use crate::plan::{Action, Plan};
 use crate::worker::{Worker, WorkerState};
 use std::sync::Arc;
+
+/// Rounds after which a plan that still changes will not settle.
+const ROUNDS: usize = 50;
 
 /// The suite.
 ///
 /// # Panics
 /// Where the placement does not keep to the trait's word.
 pub fn conformance(placement: &dyn Placement) {
-    let node = Node::with_memory("a", 100);
-    let mut inventory = Inventory { nodes: [(node.name.clone(), Arc::new(node))].into(), ..Inventory::default() };
-    let wanted = |replicas| {
-        let mut spec = ModelSpec::new("m".parse().expect("a name"), "builtin:m".parse().expect("a URL"));
-        spec.replicas = replicas;
-        [Wanted { spec: Arc::new(spec), memory: Some(30) }]
-    };
+    counts(placement);
+    rules(placement);
+    accelerators(placement);
+    priorities(placement);
+    lingering(placement);
+    replacement(placement);
+}
 
+/// As many as asked for, as far as memory goes.
+fn counts(placement: &dyn Placement) {
+    let mut inventory = nodes([Node::with_memory("a", 100)]);
+    let wanted = |replicas| [wanted("m", replicas, 30, |_| ())];
     let plan = placement.plan(&wanted(2), &inventory);
     assert_eq!(plan, placement.plan(&wanted(2), &inventory), "the same arguments, the same plan");
     assert!(plan.unplaced.is_empty(), "two of 30 fit into 100");
     assert_eq!(plan.actions.len(), 2);
-    for action in &plan.actions {
-        let Action::Start(start) = action else { panic!("only starts: {action}") };
-        let mut worker = Worker::new(start.worker.clone(), start.spec.name.clone(), start.node.clone());
-        (worker.revision, worker.memory, worker.state) = (start.spec.revision(), start.memory, WorkerState::Ready);
-        inventory.workers.insert(worker.id.clone(), Arc::new(worker));
-    }
+    assert!(plan.actions.iter().all(|action| matches!(action, Action::Start(_))), "only starts: {plan:?}");
+    carry_out(&plan, &mut inventory);
     assert_eq!(inventory.workers.len(), 2, "names differ");
     assert!(placement.plan(&wanted(2), &inventory).actions.is_empty(), "reached: nothing to do");
     let more = placement.plan(&wanted(9), &inventory);
     assert_eq!(more.actions.len(), 1, "one more fits");
-    assert_eq!(more.unplaced.iter().map(|unplaced| unplaced.replicas).sum::<u32>(), 6, "the others are told");
+    assert_eq!(unplaced(&more, "m"), 6, "the others are told");
     let fewer = placement.plan(&wanted(1), &inventory);
     assert!(matches!(fewer.actions.as_slice(), [Action::Stop { .. }]), "{fewer:?}");
     let none = placement.plan(&[], &inventory);
     assert_eq!(none.actions.len(), 2, "what nobody wants goes");
     let unknown = [Wanted { memory: None, ..wanted(3)[0].clone() }];
     assert!(placement.plan(&unknown, &inventory).actions.is_empty(), "nothing starts while its size is not known");
+}
+
+/// Only where the rules allow.
+fn rules(placement: &dyn Placement) {
+    let mut closed = Node::with_memory("closed", 100);
+    closed.schedulable = false;
+    let mut labelled = Node::with_memory("labelled", 100);
+    labelled.labels.insert("disk".to_owned(), "fast".to_owned());
+    let mut inventory = nodes([closed, labelled, Node::with_memory("plain", 100)]);
+    let models = [
+        wanted("selects", 2, 10, |spec| drop(spec.placement.selector.insert("disk".to_owned(), "fast".to_owned()))),
+        wanted("pinned", 2, 10, |spec| spec.placement.pinned = vec!["plain".into(); 2]),
+        wanted("shut", 1, 10, |spec| spec.placement.pinned = vec!["closed".into()]),
+        wanted("lost", 1, 10, |spec| spec.placement.pinned = vec!["nowhere".into()]),
+    ];
+    let plan = settle(placement, &models, &mut inventory);
+    let on = |model| of(&inventory, model).map(|worker| worker.node.to_string()).collect::<Vec<_>>();
+    assert_eq!((on("selects"), on("pinned")), (vec!["labelled".to_owned(); 2], vec!["plain".to_owned(); 2]));
+    assert_eq!((unplaced(&plan, "shut"), unplaced(&plan, "lost")), (1, 1), "a pin is no wish: {plan:?}");
+}
+
+/// Nobody shares an accelerator.
+fn accelerators(placement: &dyn Placement) {
+    let mut node = Node::with_memory("a", 100);
+    node.capacity.accelerators = vec![Accelerator { name: "gpu".to_owned(), memory: 1 }; 3];
+    let mut inventory = nodes([node, Node::with_memory("b", 100)]);
+    let asks = |spec: &mut ModelSpec| {
+        spec.placement.accelerators = Some(AcceleratorRequest { name: "gpu".to_owned(), count: 2 });
+    };
+    let plan = settle(placement, &[wanted("m", 2, 10, asks)], &mut inventory);
+    assert_eq!(of(&inventory, "m").map(|worker| worker.node.as_str()).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(unplaced(&plan, "m"), 1, "one is left, and two are asked for");
+}
+
+/// Who comes first has the memory, and who comes later does not take it back.
+fn priorities(placement: &dyn Placement) {
+    let mut inventory = nodes([Node::with_memory("a", 100)]);
+    let models = |replicas, priority| {
+        let high = wanted("high", replicas, 50, |spec| spec.priority = priority);
+        [wanted("low", 2, 50, |_| ()), high]
+    };
+    settle(placement, &models(1, 1), &mut inventory);
+    assert_eq!((of(&inventory, "high").count(), of(&inventory, "low").count()), (1, 1), "the higher priority first");
+    let before = inventory.clone();
+    settle(placement, &models(2, 0), &mut inventory);
+    assert_eq!(inventory, before, "nobody goes for an equal");
+    settle(placement, &models(2, -1), &mut inventory);
+    assert!(of(&inventory, "low").count() >= 1, "nor for a lesser one");
+    let plan = settle(placement, &models(2, 1), &mut inventory);
+    assert!(of(&inventory, "high").count() >= 1, "what has its place keeps it");
+    assert_eq!(placement.plan(&models(2, 1), &inventory), plan, "nothing goes back and forth");
+}
+
+/// What lingers may stay, and is not started.
+fn lingering(placement: &dyn Placement) {
+    let mut inventory = nodes([Node::with_memory("a", 100)]);
+    let lingers = [Wanted { spare: 2, ..wanted("m", 3, 30, |_| ()) }];
+    settle(placement, &lingers, &mut inventory);
+    assert_eq!(of(&inventory, "m").count(), 1, "only what is needed");
+    settle(placement, &[wanted("m", 3, 30, |_| ())], &mut inventory);
+    settle(placement, &lingers, &mut inventory);
+    assert_eq!(of(&inventory, "m").count(), 3, "nobody wants the room");
+}
+
+/// A new revision takes the place of the old one, within the surge.
+fn replacement(placement: &dyn Placement) {
+    for surge in [None, Some(0), Some(1)] {
+        let mut inventory = nodes([Node::with_memory("a", 100)]);
+        settle(placement, &[wanted("m", 2, 10, |_| ())], &mut inventory);
+        let changed = wanted("m", 2, 10, |spec| {
+            spec.engine.slots = Some(7);
+            spec.rollout.surge = surge;
+        });
+        let most = surge.map_or(usize::MAX, |surge| 2 + surge as usize);
+        settle_with(placement, std::slice::from_ref(&changed), &mut inventory, |inventory| {
+            let serving = of(inventory, "m").count();
+            assert!((1..=most).contains(&serving), "{serving} workers, {surge:?} beyond two");
+        });
+        let revision = changed.spec.revision();
+        assert!(inventory.workers.len() == 2 && of(&inventory, "m").all(|worker| worker.revision == revision));
+    }
+}
+
+fn nodes<const N: usize>(nodes: [Node; N]) -> Inventory {
+    let nodes = nodes.into_iter().map(|node| (node.name.clone(), Arc::new(node)));
+    Inventory { nodes: nodes.collect(), ..Inventory::default() }
+}
+
+fn wanted(name: &str, replicas: u32, memory: u64, change: impl FnOnce(&mut ModelSpec)) -> Wanted {
+    let mut spec = ModelSpec::new(name.parse().expect("a name"), "builtin:m".parse().expect("a URL"));
+    spec.replicas = replicas;
+    change(&mut spec);
+    Wanted::new(Arc::new(spec), Some(memory))
+}
+
+fn of<'i>(inventory: &'i Inventory, model: &'i str) -> impl Iterator<Item = &'i Arc<Worker>> {
+    inventory.workers.values().filter(move |worker| worker.model.as_str() == model)
+}
+
+fn unplaced(plan: &Plan, model: &str) -> u32 {
+    plan.unplaced.iter().filter(|unplaced| unplaced.spec.name.as_str() == model).map(|unplaced| unplaced.replicas).sum()
+}
+
+fn settle(placement: &dyn Placement, wanted: &[Wanted], inventory: &mut Inventory) -> Plan {
+    settle_with(placement, wanted, inventory, |_| ())
+}
+
+/// Plans and carries out until there is nothing to do; `look` sees each state on the way.
+fn settle_with(
+    placement: &dyn Placement,
+    wanted: &[Wanted],
+    inventory: &mut Inventory,
+    look: impl Fn(&Inventory),
+) -> Plan {
+    for _ in 0..ROUNDS {
+        let plan = placement.plan(wanted, inventory);
+        if plan.actions.is_empty() {
+            return plan;
+        }
+        carry_out(&plan, inventory);
+        look(inventory);
+    }
+    panic!("the plan does not settle: {:?}", placement.plan(wanted, inventory));
+}
+
+/// Does what a plan says, in its order: workers serve at once, and those that stop are gone.
+fn carry_out(plan: &Plan, inventory: &mut Inventory) {
+    for action in &plan.actions {
+        match action {
+            Action::Start(start) => {
+                let node = inventory.nodes.get(&start.node).expect("a start is on a node that is there");
+                assert!(node.schedulable, "{action}: takes no new workers");
+                let free = inventory.free_memory(node);
+                assert!(free >= start.memory, "{action}: needs {} and {free} are free", start.memory);
+                let mut worker = Worker::new(start.worker.clone(), start.spec.name.clone(), start.node.clone());
+                (worker.revision, worker.memory, worker.state) =
+                    (start.spec.revision(), start.memory, WorkerState::Ready);
+                let taken = inventory.workers.insert(worker.id.clone(), Arc::new(worker));
+                assert!(taken.is_none(), "{action}: the name is taken");
+            }
+            Action::Stop { worker } => drop(inventory.workers.remove(worker)),
+        }
+    }
 }
 
 #[cfg(test)]

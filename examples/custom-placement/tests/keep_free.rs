@@ -36,7 +36,7 @@ fn what_runs_on_a_spare_node_stays_and_nothing_joins_it() {
     let wanted = |replicas| {
         let mut spec = ModelSpec::new("m".parse().unwrap(), "builtin:m".parse().unwrap());
         spec.replicas = replicas;
-        [Wanted { spec: Arc::new(spec), memory: Some(1 << 30) }]
+        [Wanted::new(Arc::new(spec), Some(1 << 30))]
     };
     let spare_node = node("spare", 64, "spare");
     let mut inventory = Inventory { nodes: [("spare".into(), Arc::new(spare_node))].into(), ..Inventory::default() };

@@ -1,5 +1,12 @@
 use super::*;
-use proptest::prelude::*;
+use crate::plan::Cause;
+
+mod accelerators;
+mod priority;
+mod rollout;
+mod scale;
+mod settles;
+mod spread;
 
 const GIB: u64 = 1 << 30;
 
@@ -10,7 +17,7 @@ fn spec(name: &str, replicas: u32) -> ModelSpec {
 }
 
 fn wanted(spec: ModelSpec, memory: u64) -> Wanted {
-    Wanted { spec: Arc::new(spec), memory: Some(memory) }
+    Wanted::new(Arc::new(spec), Some(memory))
 }
 
 fn nodes(sizes: &[(&str, u64)]) -> Inventory {
@@ -132,93 +139,10 @@ fn scaling_down_takes_the_retired_first_and_never_reuses_their_names() {
 }
 
 #[test]
-fn a_new_revision_serves_before_the_old_one_goes() {
-    let mut inventory = nodes(&[("a", 9 * GIB)]);
-    settle(&[wanted(spec("m", 2), GIB)], &mut inventory);
-    let mut changed = spec("m", 2);
-    changed.engine.slots = Some(9);
-    let plan = MemoryFit.plan(&[wanted(changed.clone(), GIB)], &inventory);
-    assert!(plan.actions.iter().all(|action| matches!(action, Action::Start(_))), "{plan:?}");
-    settle(&[wanted(changed.clone(), GIB)], &mut inventory);
-    assert!(inventory.workers.values().all(|worker| worker.revision == changed.revision()));
-}
-
-#[test]
-fn without_room_for_both_the_old_revision_makes_room() {
-    let mut inventory = nodes(&[("a", 5 * GIB)]);
-    settle(&[wanted(spec("m", 1), 4 * GIB)], &mut inventory);
-    let mut changed = spec("m", 1);
-    changed.engine.slots = Some(9);
-    let plan = settle(&[wanted(changed.clone(), 4 * GIB)], &mut inventory);
-    assert!(plan.unplaced.is_empty());
-    assert_eq!(inventory.workers.values().next().unwrap().revision, changed.revision());
-}
-
-#[test]
-fn old_workers_make_room_one_at_a_time() {
-    let mut inventory = nodes(&[("a", 5 * GIB), ("b", 5 * GIB)]);
-    settle(&[wanted(spec("m", 2), 4 * GIB)], &mut inventory);
-    let mut changed = spec("m", 2);
-    changed.engine.slots = Some(9);
-    let changed = [wanted(changed, 4 * GIB)];
-    let plan = MemoryFit.plan(&changed, &inventory);
-    let [Action::Stop { worker }] = &plan.actions[..] else { panic!("{plan:?}") };
-    let draining = Worker { state: WorkerState::Draining, ..Worker::clone(&inventory.workers[worker]) };
-    inventory.workers.insert(worker.clone(), Arc::new(draining));
-    // The other one serves until the first is gone and its successor serves.
-    assert_eq!(MemoryFit.plan(&changed, &inventory).actions, []);
-    inventory.workers.remove(worker);
-    let plan = MemoryFit.plan(&changed, &inventory);
-    assert!(matches!(&plan.actions[..], [Action::Start(_)]), "{plan:?}");
-}
-
-#[test]
-fn a_change_that_fits_nowhere_stops_nobody() {
-    let mut inventory = nodes(&[("a", 5 * GIB)]);
-    settle(&[wanted(spec("m", 1), 4 * GIB)], &mut inventory);
-    let mut changed = spec("m", 1);
-    changed.engine.context = Some(1 << 20);
-    let plan = MemoryFit.plan(&[wanted(changed, 40 * GIB)], &inventory);
-    assert!(plan.actions.is_empty() && plan.unplaced.len() == 1, "{plan:?}");
-}
-
-#[test]
 fn what_nobody_wants_goes_and_the_unknown_waits() {
     let mut inventory = nodes(&[("a", 5 * GIB)]);
     settle(&[wanted(spec("m", 2), GIB)], &mut inventory);
-    let unknown = Wanted { spec: Arc::new(spec("n", 1)), memory: None };
+    let unknown = Wanted::new(Arc::new(spec("n", 1)), None);
     settle(&[unknown], &mut inventory);
     assert!(inventory.workers.is_empty());
-}
-
-proptest! {
-    #[test]
-    fn always_settles_within_memory(
-        sizes in proptest::collection::vec(0_u64..8, 1..5),
-        models in proptest::collection::vec((0_u32..4, 1_u64..5), 0..4),
-        later in proptest::collection::vec((0_u32..4, 1_u64..5, proptest::bool::ANY), 0..4),
-    ) {
-        let names: Vec<String> = (0..sizes.len()).map(|i| format!("n{i}")).collect();
-        let sized: Vec<(&str, u64)> = names.iter().map(String::as_str).zip(sizes.iter().copied()).collect();
-        let mut inventory = nodes(&sized);
-        let first: Vec<Wanted> = models.iter().enumerate().map(|(i, &(n, m))| wanted(spec(&format!("m{i}"), n), m)).collect();
-        let second: Vec<Wanted> = later.iter().enumerate().map(|(i, &(n, m, changed))| {
-            let mut spec = spec(&format!("m{i}"), n);
-            spec.engine.slots = changed.then_some(7);
-            wanted(spec, m)
-        }).collect();
-        for phase in [first, second] {
-            let plan = settle(&phase, &mut inventory);
-            for node in inventory.nodes.values() {
-                let used: u64 = inventory.workers.values().filter(|w| w.node == node.name).map(|w| w.memory).sum();
-                prop_assert!(used <= node.capacity.memory);
-            }
-            for wanted in &phase {
-                let current = |w: &&Arc<Worker>| w.model == wanted.spec.name && w.revision == wanted.spec.revision();
-                let have = inventory.workers.values().filter(current).count();
-                let lacking: u32 = plan.unplaced.iter().filter(|u| u.spec.name == wanted.spec.name).map(|u| u.replicas).sum();
-                prop_assert_eq!(have + lacking as usize, wanted.spec.replicas as usize);
-            }
-        }
-    }
 }

@@ -1,0 +1,95 @@
+//! Which workers of a model stay, and which replicas it lacks.
+
+use super::Pin;
+use crate::model::ModelSpec;
+use crate::node::{Inventory, NodeName};
+use crate::worker::{Worker, WorkerId, WorkerState};
+use std::collections::{HashMap, HashSet};
+
+/// The workers of the current revision, in the order of their names, parted into those that stay and those that go.
+pub(super) fn part<'a>(
+    spec: &'a ModelSpec,
+    mut current: Vec<&'a Worker>,
+    retire: &HashSet<&WorkerId>,
+) -> (Vec<&'a Worker>, Vec<&'a Worker>) {
+    let retires = |worker: &Worker| retire.contains(&worker.id);
+    current.sort_by_key(|worker| (retires(worker), standing(&worker.state)));
+    let mut pins = count(&spec.placement.pinned);
+    let (mut keep, mut rest) = (Vec::new(), Vec::new());
+    for worker in current {
+        match pins.get_mut(&worker.node).filter(|left| **left > 0) {
+            Some(left) if !retires(worker) => {
+                *left -= 1;
+                keep.push(worker);
+            }
+            _ => rest.push(worker),
+        }
+    }
+    let replicas = spec.replicas as usize;
+    let pinned_elsewhere: usize = pins.values().sum();
+    let anywhere = replicas.saturating_sub(keep.len() + pinned_elsewhere);
+    let mut go = keep.split_off(keep.len().min(replicas));
+    let stay = rest.iter().take_while(|worker| !retires(worker)).count().min(anywhere);
+    go.extend(rest.split_off(stay));
+    keep.extend(rest);
+    (keep, go)
+}
+
+/// The workers of earlier revisions, in the order of their names, parted into those that serve in place of `lacking` current ones and those that go.
+/// Those that stay stand the worse the later they come.
+pub(super) fn part_old(mut old: Vec<&Worker>, lacking: usize) -> (Vec<&Worker>, Vec<&Worker>) {
+    old.sort_by_key(|worker| standing(&worker.state));
+    let go = old.split_off(serving(&old).min(lacking));
+    (old, go)
+}
+
+/// One entry for each replica that is missing: the node it is pinned to, if any. Pinned ones first.
+pub(super) fn missing<'a>(spec: &'a ModelSpec, needed: u32, keep: &[&Worker]) -> Vec<Pin<'a>> {
+    let lacking = (needed as usize).saturating_sub(keep.len());
+    let mut here = count(keep.iter().map(|worker| &worker.node));
+    let mut missing = Vec::new();
+    for pin in &spec.placement.pinned {
+        match here.get_mut(pin).filter(|left| **left > 0) {
+            Some(left) => *left -= 1,
+            None => missing.push(Some(pin)),
+        }
+    }
+    missing.resize(lacking, None);
+    missing
+}
+
+/// How many of them serve.
+pub(super) fn serving(workers: &[&Worker]) -> usize {
+    workers.iter().filter(|worker| worker.state == WorkerState::Ready).count()
+}
+
+/// The better a worker stands, the later it goes.
+pub(super) fn standing(state: &WorkerState) -> u8 {
+    match state {
+        WorkerState::Ready => 0,
+        WorkerState::Starting => 1,
+        WorkerState::Fetching(_) => 2,
+        WorkerState::Pending => 3,
+        _ => 4,
+    }
+}
+
+fn count<'n>(names: impl IntoIterator<Item = &'n NodeName>) -> HashMap<&'n NodeName, usize> {
+    names.into_iter().fold(HashMap::new(), |mut counts, name| {
+        *counts.entry(name).or_default() += 1;
+        counts
+    })
+}
+
+/// Names for new workers of a model, those in use left out. The name of one that is gone is free: whoever starts under it
+/// clears away what is left.
+pub(super) fn names<'a>(
+    spec: &'a ModelSpec,
+    inventory: &'a Inventory,
+    retire: &'a HashSet<&WorkerId>,
+) -> impl Iterator<Item = WorkerId> + 'a {
+    let revision = spec.revision();
+    let there = |id: &WorkerId| inventory.workers.get(id).is_some_and(|worker| worker.state != WorkerState::Stopped);
+    let names = (0..).map(move |ordinal| WorkerId::nth(&spec.name, revision, ordinal));
+    names.filter(move |id| !there(id) && !retire.contains(id))
+}

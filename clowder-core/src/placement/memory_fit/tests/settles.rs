@@ -1,0 +1,160 @@
+//! Whatever is wanted: the plan comes to an end, on the way to which no promise is broken.
+
+use super::*;
+use crate::model::AcceleratorRequest;
+use crate::node::Accelerator;
+use proptest::prelude::*;
+
+/// A model, in small numbers.
+#[derive(Clone, Debug)]
+struct Sketch {
+    replicas: u32,
+    memory: u64,
+    priority: i32,
+    spare: u32,
+    revision: u32,
+    surge: Option<u32>,
+    gpus: Option<u32>,
+    spread: bool,
+    pinned: Option<usize>,
+}
+
+fn sketch() -> impl Strategy<Value = Sketch> {
+    let (count, some) = (0_u32..4, proptest::option::of(0_u32..2));
+    (count.clone(), 1_u64..6, -1_i32..2, 0_u32..3, 0_u32..2, some.clone(), some, any::<bool>(), 0_usize..12).prop_map(
+        |(replicas, memory, priority, spare, revision, surge, gpus, spread, pin)| {
+            let pinned = (pin < 4).then_some(pin);
+            Sketch { replicas, memory, priority, spare, revision, surge, gpus, spread, pinned }
+        },
+    )
+}
+
+fn drawn(sketches: &[Sketch]) -> Vec<Wanted> {
+    let draw = |(i, sketch): (usize, &Sketch)| {
+        let mut spec = spec(&format!("m{i}"), sketch.replicas);
+        spec.priority = sketch.priority;
+        spec.engine.slots = Some(sketch.revision + 1);
+        spec.rollout.surge = sketch.surge;
+        spec.placement.accelerators = sketch.gpus.map(|count| AcceleratorRequest { name: "gpu".to_owned(), count });
+        spec.placement.spread = sketch.spread.then(|| "zone".to_owned());
+        spec.placement.pinned.extend(sketch.pinned.map(|node| NodeName(format!("n{node}"))));
+        Wanted { spare: sketch.spare, ..wanted(spec, sketch.memory) }
+    };
+    sketches.iter().enumerate().map(draw).collect()
+}
+
+fn cluster(sizes: &[(u64, usize)]) -> Inventory {
+    let node = |(i, &(memory, gpus)): (usize, &(u64, usize))| {
+        let mut node = Node::with_memory(format!("n{i}").as_str(), memory);
+        node.labels.insert("zone".to_owned(), (i % 2).to_string());
+        node.capacity.accelerators = vec![Accelerator { name: "gpu".to_owned(), memory: 1 }; gpus];
+        (node.name.clone(), Arc::new(node))
+    };
+    Inventory { nodes: sizes.iter().enumerate().map(node).collect(), ..Inventory::default() }
+}
+
+/// Workers come up and drain in their own time: one more of those on their way arrives where `pace` says so.
+fn pass(plan: &Plan, inventory: &mut Inventory, pace: &mut impl Iterator<Item = bool>) {
+    for action in &plan.actions {
+        match action {
+            Action::Start(start) => {
+                let mut worker = Worker::new(start.worker.clone(), start.spec.name.clone(), start.node.clone());
+                (worker.revision, worker.memory) = (start.spec.revision(), start.memory);
+                inventory.workers.insert(worker.id.clone(), Arc::new(worker));
+            }
+            Action::Stop { worker } => {
+                Arc::make_mut(inventory.workers.get_mut(worker).unwrap()).state = WorkerState::Draining;
+            }
+        }
+    }
+    inventory.workers.retain(|_, worker| worker.state != WorkerState::Draining || !pace.next().unwrap());
+    for worker in inventory.workers.values_mut().filter(|worker| worker.state == WorkerState::Pending) {
+        if pace.next().unwrap() {
+            Arc::make_mut(worker).state = WorkerState::Ready;
+        }
+    }
+}
+
+fn live<'i>(inventory: &'i Inventory, spec: &'i ModelSpec) -> impl Iterator<Item = &'i Arc<Worker>> {
+    inventory.workers.values().filter(|worker| worker.model == spec.name && worker.state.is_live())
+}
+
+/// Runs until nothing more happens, with a look at each state.
+fn run(wanted: &[Wanted], inventory: &mut Inventory, pace: &mut impl Iterator<Item = bool>) -> Plan {
+    for _ in 0..400 {
+        let plan = MemoryFit.plan(wanted, inventory);
+        let on_the_way = |worker: &Arc<Worker>| matches!(worker.state, WorkerState::Pending | WorkerState::Draining);
+        if plan.actions.is_empty() && !inventory.workers.values().any(on_the_way) {
+            return plan;
+        }
+        assert_nobody_needed_goes_from_the_first(wanted, inventory, &plan);
+        let before: Vec<usize> = wanted.iter().map(|wanted| live(inventory, &wanted.spec).count()).collect();
+        pass(&plan, inventory, pace);
+        for node in inventory.nodes.values() {
+            let here = || inventory.workers.values().filter(|worker| worker.node == node.name);
+            assert!(here().map(|worker| worker.memory).sum::<u64>() <= node.capacity.memory, "memory of {}", node.name);
+        }
+        for (wanted, before) in wanted.iter().zip(before) {
+            let (spec, now) = (&wanted.spec, live(inventory, &wanted.spec).count());
+            let replaces = live(inventory, spec).any(|worker| worker.revision != spec.revision());
+            if let Some(surge) = spec.rollout.surge.filter(|_| replaces) {
+                assert!(now <= before.max((spec.replicas + surge) as usize), "{}: {now} after {before}", spec.name);
+            }
+        }
+    }
+    panic!("the plan does not settle: {:?}", MemoryFit.plan(wanted, inventory));
+}
+
+/// The models of the highest priority make room for nobody. A pinned one may move its own.
+fn assert_nobody_needed_goes_from_the_first(wanted: &[Wanted], inventory: &Inventory, plan: &Plan) {
+    let highest = wanted.iter().map(|wanted| wanted.spec.priority).max();
+    let first = |wanted: &&Wanted| Some(wanted.spec.priority) == highest && wanted.spec.placement.pinned.is_empty();
+    for first in wanted.iter().filter(first) {
+        let serves =
+            |worker: &&Arc<Worker>| worker.revision == first.spec.revision() && worker.state == WorkerState::Ready;
+        let stopped: BTreeSet<&WorkerId> = plan.actions.iter().map(Action::worker).collect();
+        let (go, stay): (Vec<_>, Vec<_>) =
+            live(inventory, &first.spec).filter(serves).partition(|worker| stopped.contains(&worker.id));
+        let needed = first.needed() as usize;
+        assert!(stay.len() >= needed.min(go.len() + stay.len()), "{}: {plan:?}", first.spec.name);
+    }
+}
+
+/// Bytes of a node's memory that a model of this priority could have.
+fn within_reach(wanted: &[Wanted], inventory: &Inventory, node: &Node, priority: i32) -> u64 {
+    let lower = |worker: &&Arc<Worker>| {
+        let of = wanted.iter().find(|wanted| wanted.spec.name == worker.model);
+        worker.node == node.name && of.is_some_and(|wanted| wanted.spec.priority < priority)
+    };
+    inventory.free_memory(node) + inventory.workers.values().filter(lower).map(|worker| worker.memory).sum::<u64>()
+}
+
+proptest! {
+    #[test]
+    fn always(
+        sizes in prop::collection::vec((0_u64..10, 0_usize..3), 1..5),
+        phases in prop::collection::vec(prop::collection::vec(sketch(), 0..5), 1..4),
+        pace in prop::collection::vec(any::<bool>(), 32).prop_filter("time goes on", |pace| pace.contains(&true)),
+    ) {
+        let (mut inventory, mut pace) = (cluster(&sizes), pace.into_iter().cycle());
+        for phase in phases {
+            let wanted = drawn(&phase);
+            let plan = run(&wanted, &mut inventory, &mut pace);
+            for model in &wanted {
+                let spec = &model.spec;
+                let current = live(&inventory, spec).filter(|worker| worker.revision == spec.revision()).count();
+                let unplaced: Vec<&Unplaced> = plan.unplaced.iter().filter(|u| u.spec.name == spec.name).collect();
+                let lacking: u32 = unplaced.iter().map(|unplaced| unplaced.replicas).sum();
+                prop_assert!(current + lacking as usize >= model.needed() as usize, "{}: {current} {lacking}", spec.name);
+                prop_assert!(current <= spec.replicas as usize);
+                for unplaced in unplaced.iter().filter(|u| u.cause == Cause::Memory && u.node.is_none()) {
+                    let gpus = spec.placement.accelerators.as_ref().map_or(0, |asked| asked.count);
+                    for node in inventory.nodes.values().filter(|_| gpus == 0) {
+                        let reach = within_reach(&wanted, &inventory, node, spec.priority);
+                        prop_assert!(reach < unplaced.memory, "{} lacks what {} has", spec.name, node.name);
+                    }
+                }
+            }
+        }
+    }
+}
