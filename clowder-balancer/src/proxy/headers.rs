@@ -9,6 +9,11 @@ pub(crate) const WORKER: HeaderName = HeaderName::from_static("x-clowder-worker"
 /// Why that one.
 pub(crate) const POLICY: HeaderName = HeaderName::from_static("x-clowder-policy");
 
+/// How long the request waited for a worker, in milliseconds.
+pub(crate) const WAITED: HeaderName = HeaderName::from_static("x-clowder-waited-ms");
+/// By which a client asks to be told what its request waits for.
+pub(crate) const PROGRESS: HeaderName = HeaderName::from_static("x-clowder-progress");
+
 /// All that workers get of a client's headers: a list of what may pass keeps every credential out, also those that nobody
 /// thought of.
 const TO_WORKERS: [HeaderName; 5] = [
