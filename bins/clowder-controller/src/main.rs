@@ -26,7 +26,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Run),
+    Run(Box<run::Run>),
     CreateTokens(tokens::CreateTokens),
     Crds(crds::Crds),
 }
