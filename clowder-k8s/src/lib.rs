@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod budgets;
 mod call;
 mod convert;
 mod desired;
@@ -17,6 +18,7 @@ pub mod status;
 mod statuses;
 
 pub use backend::KubernetesBackend;
+pub use budgets::BudgetWriter;
 pub use convert::InvalidModel;
 pub use desired::{DesiredRefused, KubernetesDesired};
 pub use managers::StorageManagers;

@@ -7,7 +7,7 @@ use clowder_core::placement::MemoryFit;
 use clowder_core::status::ModelStatuses;
 use clowder_core::stock::StockedBackend;
 use clowder_core::{Backend, Inventory, Reconciler, Secret};
-use clowder_k8s::{KubernetesBackend, KubernetesDesired, StatusWriter, StorageManagers, WorkerTemplate};
+use clowder_k8s::{BudgetWriter, KubernetesBackend, KubernetesDesired, StatusWriter, StorageManagers, WorkerTemplate};
 use clowder_storage::Sources;
 use clowder_storage::sources::{BuiltinSource, HubConfig, WebConfig};
 use futures::StreamExt;
@@ -180,6 +180,7 @@ async fn lead(
         reconciler = reconciler.with_demand(Arc::new(GatewayDemands::follow(client.clone(), namespace, token)));
     }
     let mut statuses = reconciler.statuses();
+    let budgets = BudgetWriter::new(client.clone(), &desired, reconciler.statuses());
     let writer = StatusWriter::new(client, &desired, reconciler.statuses());
     let telling = async {
         loop {
@@ -194,6 +195,7 @@ async fn lead(
     tokio::select! {
         () = reconciler.run(lasting.clone()) => Err(Error::Ended),
         () = writer.run(lasting.clone()) => Err(Error::Ended),
+        () = budgets.run(lasting.clone()) => Err(Error::Ended),
         () = telling => Err(Error::Ended),
     }
 }
