@@ -6,6 +6,7 @@ mod quantity;
 mod worker;
 
 pub use node::node;
+pub(crate) use worker::UNSCHEDULABLE;
 pub use worker::worker;
 
 use clowder_core::Inventory;
