@@ -3,6 +3,7 @@
 use crate::demand::GatewayDemands;
 use crate::error::Error;
 use crate::health::{self, Health};
+use crate::metrics::{CountCalls, MeasuredBackend, MeasuredPlacement, Metrics};
 use clowder_core::placement::MemoryFit;
 use clowder_core::status::ModelStatuses;
 use clowder_core::stock::StockedBackend;
@@ -12,6 +13,7 @@ use clowder_storage::Sources;
 use clowder_storage::sources::{BuiltinSource, HubConfig, WebConfig};
 use futures::StreamExt;
 use kube::Client;
+use kube::client::ClientBuilder;
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -78,12 +80,13 @@ impl Run {
             .map_err(|source| Error::Listen { address: self.health_address, source })?;
         let token = |file: &Option<PathBuf>| file.as_deref().map(read_token).transpose();
         let (admin_token, storage_token) = (token(&self.admin_token_file)?, token(&self.storage_token_file)?);
-        let client = Client::try_default().await.map_err(Error::Config)?;
+        let metrics = Metrics::default();
+        let client = client(&metrics).await.map_err(Error::Config)?;
         let namespace = self.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-        let parts = self.parts(&client, &namespace, storage_token);
+        let parts = self.parts(&client, &namespace, storage_token, &metrics);
         let (statuses_told, statuses) = watch::channel(None);
         let (inventory, _follower) = follow(parts.backend.as_ref());
-        let health = health::router(Health { inventory, statuses });
+        let health = health::router(Health { inventory, statuses, metrics: metrics.clone() });
         let _serving = AbortOnDropHandle::new(tokio::spawn(axum::serve(listener, health).into_future()));
 
         let lease = self.lease(client.clone(), &namespace).await?;
@@ -95,7 +98,7 @@ impl Run {
             }
             tracing::info!(namespace, "leading");
             tokio::select! {
-                outcome = lead(client, &namespace, parts, admin_token, statuses_told) => outcome,
+                outcome = lead(client, &namespace, parts, admin_token, &metrics, statuses_told) => outcome,
                 // What it began goes on in the cluster; the next leader sees it.
                 _ = leads.wait_for(|leads| !*leads) => Err(Error::Deposed),
             }
@@ -116,12 +119,12 @@ impl Run {
     }
 
     /// What is followed from the start, so that whoever comes to lead knows it.
-    fn parts(&self, client: &Client, namespace: &str, storage_token: Option<Secret>) -> Parts {
+    fn parts(&self, client: &Client, namespace: &str, storage_token: Option<Secret>, metrics: &Metrics) -> Parts {
         let desired = Arc::new(KubernetesDesired::new(client.clone(), namespace));
         let pods = Arc::new(KubernetesBackend::new(client.clone(), self.template(namespace)));
         let managers = Arc::new(StorageManagers::follow(client.clone(), namespace, storage_token));
         let backend = StockedBackend::new(pods, desired.clone(), managers);
-        Parts { desired, backend: Arc::new(backend) }
+        Parts { desired, backend: Arc::new(MeasuredBackend::new(Arc::new(backend), metrics)) }
     }
 
     fn template(&self, namespace: &str) -> WorkerTemplate {
@@ -152,6 +155,12 @@ struct Parts {
     backend: Arc<dyn Backend>,
 }
 
+/// A client of the cluster whose calls are counted.
+async fn client(metrics: &Metrics) -> kube::Result<Client> {
+    let config = kube::Config::infer().await.map_err(kube::Error::InferConfig)?;
+    Ok(ClientBuilder::try_from(config)?.with_layer(&CountCalls::new(metrics)).build())
+}
+
 /// What the backend observes, for those who look now and then.
 fn follow(backend: &dyn Backend) -> (watch::Receiver<Option<Arc<Inventory>>>, AbortOnDropHandle<()>) {
     let (told, inventory) = watch::channel(None);
@@ -170,12 +179,14 @@ async fn lead(
     namespace: &str,
     Parts { desired, backend }: Parts,
     admin_token: Option<Secret>,
+    metrics: &Metrics,
     told: watch::Sender<Option<Arc<ModelStatuses>>>,
 ) -> Result<(), Error> {
     let sources = Sources::standard(&WebConfig::default(), HubConfig::from_env());
     let sources = sources.map_err(Error::cluster("setting up the sources"))?;
     let sources = Arc::new(sources.with(BuiltinSource::new([("kitten", KITTEN)])));
-    let mut reconciler = Reconciler::new(desired.clone(), backend, Arc::new(MemoryFit), sources);
+    let placement = MeasuredPlacement::new(MemoryFit, metrics);
+    let mut reconciler = Reconciler::new(desired.clone(), backend, Arc::new(placement), sources);
     if let Some(token) = admin_token {
         reconciler = reconciler.with_demand(Arc::new(GatewayDemands::follow(client.clone(), namespace, token)));
     }
