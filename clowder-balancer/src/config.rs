@@ -57,6 +57,8 @@ impl Default for Limits {
 pub struct Timeouts {
     /// A request's wait for a worker: for its model to become ready, for a slot, for a worker's restart.
     pub worker_wait: Duration,
+    /// How long a streaming client that asked for it is not told what its request waits for, at first and from then on.
+    pub progress: Duration,
     /// Connecting to a worker.
     pub connect: Duration,
     /// A worker's silence in the middle of an answer, and before it: a long prompt is evaluated in silence.
@@ -77,6 +79,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             worker_wait: Duration::from_secs(30),
+            progress: Duration::from_secs(2),
             connect: Duration::from_secs(2),
             idle: Duration::from_secs(600),
             body_read: Duration::from_secs(30),

@@ -40,6 +40,8 @@ pub(crate) struct ValidRequest {
     pub(crate) model: String,
     /// What the prompt shares with others.
     pub(crate) prompt: Fingerprint,
+    /// Whether the answer shall be a stream.
+    pub(crate) is_streamed: bool,
     /// The body, as it came.
     pub(crate) body: Bytes,
 }
@@ -54,9 +56,10 @@ impl ValidRequest {
         })?;
         let asked = model(&fields, snapshot)?;
         let model = snapshot.model(&asked).map(ModelName::to_string).unwrap_or(asked);
-        if let Some(stream) = given(&fields, "stream") {
-            read::<bool>(stream, "stream", "true or false")?;
-        }
+        let is_streamed = match given(&fields, "stream") {
+            Some(stream) => read::<bool>(stream, "stream", "true or false")?,
+            None => false,
+        };
         let mut prompt = FingerprintBuilder::new(&model);
         match operation {
             Operation::ChatCompletion => {
@@ -77,7 +80,7 @@ impl ValidRequest {
             Operation::Tokenize | Operation::Detokenize => {}
         }
         let prompt = prompt.finish();
-        Ok(Self { operation, model, prompt, body })
+        Ok(Self { operation, model, prompt, is_streamed, body })
     }
 }
 

@@ -100,6 +100,16 @@ impl Router {
         Some(Lease { load, why: choice.why })
     }
 
+    /// What a request of this model waits for, for a person.
+    pub(crate) fn waits_for(&self, model: &str) -> String {
+        let snapshot = self.directory.load();
+        let serves = snapshot.routes.get(model).is_some_and(|route| !route.serving.is_empty());
+        match model.parse() {
+            Ok(name) if !serves => explain(&name, snapshot.status(&name).map(|status| &**status)),
+            _ => format!("a worker of {model} is being waited for"),
+        }
+    }
+
     /// The end of a wait, told by what was waited for.
     fn late(&self, model: &str) -> ApiError {
         let snapshot = self.directory.load();

@@ -9,10 +9,11 @@ use clowder_core::demand::{DemandSource as _, Demands};
 use clowder_core::status::ModelPhase;
 use clowder_core::store::FetchProgress;
 use clowder_core::testing::eventually;
+use futures::StreamExt;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use support::{FakeWorker, House, Step, chat_answer};
+use support::{FakeWorker, House, Step, chat_answer, sse};
 use tokio::sync::Notify;
 
 async fn error(response: reqwest::Response) -> (u16, Option<String>, Value) {
@@ -155,4 +156,91 @@ async fn a_model_removed_while_it_is_waited_for() {
     house.operate(reqwest::Method::DELETE, "/models/kitten").send().await.unwrap().error_for_status().unwrap();
     let (status, _, told) = error(waiting.await.unwrap().unwrap()).await;
     assert_eq!((status, &told["message"]), (404, &"There is no model \"kitten\"; none is deployed.".into()));
+}
+
+#[tokio::test]
+async fn an_answer_that_was_waited_for_says_how_long() {
+    let worker = FakeWorker::answering(chat_answer("hello")).await;
+    let house = House::new().await;
+    house.deploy("kitten").await;
+    let answer = tokio::spawn(house.chat("kitten", false).send());
+    let demand = |demands: &Arc<Demands>| !demands.is_empty();
+    eventually(house.demand.watch(), "it waits", demand).await;
+    // Its turn in line comes in the same step as its demand: who sees the one and asks again is behind the other.
+    house.status().await;
+    house.worker("kitten-0-0", "kitten", &worker.url());
+    let answer = answer.await.unwrap().unwrap();
+    let waited: u64 = answer.headers()["x-clowder-waited-ms"].to_str().unwrap().parse().unwrap();
+    assert!((1..30_000).contains(&waited), "{waited}");
+}
+
+/// A model that is being fetched, and a house that tells soon what its requests wait for.
+async fn fetching() -> House {
+    let house = House::with(|config| config.timeouts.progress = Duration::from_millis(20)).await;
+    house.deploy("kitten").await;
+    let progress = FetchProgress { bytes: 40, total: Some(100), rate: 10 };
+    house.worker_with("kitten-0-0", "kitten", "http://127.0.0.1:9", |worker| {
+        worker.state = WorkerState::Fetching(progress);
+    });
+    house.fares("kitten", ModelPhase::Fetching, None).await;
+    house
+}
+
+#[tokio::test]
+async fn who_asks_for_it_is_told_what_a_stream_waits_for() {
+    let worker = FakeWorker::answering(sse(&["1", "[DONE]"])).await;
+    let house = fetching().await;
+    let request = house.chat("kitten", true).header("x-clowder-progress", "sse");
+    let answer = request.send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["content-type"]),
+        (200, &"text/event-stream".parse().unwrap())
+    );
+    let mut chunks = answer.bytes_stream();
+    for _ in 0..2 {
+        let told = chunks.next().await.unwrap().unwrap();
+        assert_eq!(told, ": kitten is being fetched: 40 %, 6 s left\n\n");
+    }
+    house.worker("kitten-0-1", "kitten", &worker.url());
+    let mut rest = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        rest.extend_from_slice(&chunk.unwrap());
+    }
+    let rest = String::from_utf8(rest).unwrap();
+    let events: Vec<&str> = rest.lines().filter(|line| line.starts_with("data: ")).collect();
+    assert_eq!(events, ["data: 1", "data: [DONE]"], "{rest}");
+}
+
+#[tokio::test]
+async fn a_failure_after_that_is_the_streams_last_event_and_a_client_that_leaves_leaves_the_line() {
+    let house = fetching().await;
+    let request = || house.chat("kitten", true).header("x-clowder-progress", "sse");
+    let mut chunks = request().send().await.unwrap().bytes_stream();
+    chunks.next().await.unwrap().unwrap();
+    house.operate(reqwest::Method::DELETE, "/models/kitten").send().await.unwrap().error_for_status().unwrap();
+    let mut last = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        last = chunk.unwrap().to_vec();
+    }
+    let last = String::from_utf8(last).unwrap();
+    let error: Value = serde_json::from_str(last.strip_prefix("data: ").expect(&last)).unwrap();
+    assert_eq!(error["error"]["code"], "model_not_found");
+
+    house.deploy("kitten").await;
+    let mut chunks = request().send().await.unwrap().bytes_stream();
+    chunks.next().await.unwrap().unwrap();
+    drop(chunks);
+    while house.status().await["queued"] != 0 {}
+}
+
+#[tokio::test]
+async fn who_does_not_ask_gets_a_status_and_so_does_who_asks_for_no_stream() {
+    let house = fetching().await;
+    let plain = tokio::spawn(house.chat("kitten", true).send());
+    let unstreamed = tokio::spawn(house.chat("kitten", false).header("x-clowder-progress", "sse").send());
+    while house.status().await["queued"] != 2 {}
+    house.operate(reqwest::Method::DELETE, "/models/kitten").send().await.unwrap().error_for_status().unwrap();
+    for answer in [plain, unstreamed] {
+        assert_eq!(error(answer.await.unwrap().unwrap()).await.0, 404);
+    }
 }

@@ -19,6 +19,7 @@ pub mod reconcile;
 pub mod secret;
 pub mod source;
 pub mod status;
+pub mod stock;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -1,10 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod budgets;
 mod call;
 mod convert;
 mod desired;
 mod details;
+pub mod feeds;
+mod managers;
 mod mirror;
 pub mod model;
 pub mod names;
@@ -15,8 +18,10 @@ pub mod status;
 mod statuses;
 
 pub use backend::KubernetesBackend;
+pub use budgets::BudgetWriter;
 pub use convert::InvalidModel;
 pub use desired::{DesiredRefused, KubernetesDesired};
+pub use managers::StorageManagers;
 pub use model::Model;
 pub use pod::WorkerTemplate;
 pub use publish::StatusWriter;

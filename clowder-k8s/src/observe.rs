@@ -7,6 +7,7 @@ mod worker;
 
 pub use node::node;
 pub(crate) use quantity::units;
+pub(crate) use worker::UNSCHEDULABLE;
 pub use worker::worker;
 
 use clowder_core::Inventory;

@@ -1,5 +1,7 @@
 //! Writes how models fare into their resources, and tells of it by events.
 
+mod happened;
+
 use crate::call::{CallError, call};
 use crate::desired::{KubernetesDesired, Resource, View};
 use crate::model::{Model, Spec};
@@ -8,6 +10,7 @@ use crate::status::{Phase, Status};
 use clowder_core::chain;
 use clowder_core::status::ModelStatuses;
 use futures::{StreamExt, stream};
+use happened::{Happened, happened};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -24,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The least time between two writes of one resource's status.
 const PACE: Duration = Duration::from_secs(1);
+/// The least time between two where only the progress of a fetch differs.
+const PROGRESS_PACE: Duration = Duration::from_secs(5);
 /// The most time between two tries of a write that fails.
 const MOST_WAIT: Duration = Duration::from_secs(60);
 /// Resources that are written at the same time.
@@ -31,7 +36,8 @@ const AT_ONCE: usize = 8;
 /// Who reports the events.
 const REPORTER: &str = "clowder-controller";
 
-/// Writes the status of each `Model` resource, where and only where it changes, and an event of each change of its phase.
+/// Writes the status of each `Model` resource, where and only where it changes, and events of changes of its phase and of
+/// what happens to its workers.
 ///
 /// One at a time shall run in a cluster: two would tell the same twice.
 pub struct StatusWriter {
@@ -60,6 +66,7 @@ struct Due {
     uid: String,
     status: Status,
     is_new_phase: bool,
+    happened: Vec<Happened>,
 }
 
 impl StatusWriter {
@@ -102,7 +109,7 @@ impl StatusWriter {
         let (models, recorder, namespace) = (&self.models, &self.recorder, self.namespace.as_str());
         let writes = writes.into_iter().map(|due| async move {
             let outcome = write(models, &due).await;
-            if outcome.is_ok() && due.is_new_phase {
+            if outcome.is_ok() {
                 tell(recorder, namespace, &due).await;
             }
             (due, outcome)
@@ -166,14 +173,32 @@ fn plan(
         if known.status.as_ref() == Some(&status) {
             continue;
         }
-        if known.not_before > now {
-            next = Some(next.map_or(known.not_before, |next| next.min(known.not_before)));
+        let before = known.status.as_ref();
+        let not_before = match before {
+            Some(before) if differ_in_progress_alone(before, &status) => known.not_before + (PROGRESS_PACE - PACE),
+            _ => known.not_before,
+        };
+        if not_before > now {
+            next = Some(next.map_or(not_before, |next| next.min(not_before)));
             continue;
         }
-        let is_new_phase = known.status.as_ref().is_none_or(|before| before.phase != status.phase);
-        writes.push(Due { name: name.clone(), uid: resource.uid.clone(), status, is_new_phase });
+        let is_new_phase = before.is_none_or(|before| before.phase != status.phase);
+        let workers = resource.model.as_ref().and_then(|model| statuses.get(model));
+        let workers = workers.map(|model| model.workers.as_slice()).unwrap_or_default();
+        let happened = happened(before, &status, workers);
+        writes.push(Due { name: name.clone(), uid: resource.uid.clone(), status, is_new_phase, happened });
     }
     (writes, next)
+}
+
+/// A fetch gets on all the time, and who looks at it does not.
+fn differ_in_progress_alone(one: &Status, other: &Status) -> bool {
+    let without_progress = |status: &Status| {
+        let mut status = status.clone();
+        status.workers.iter_mut().for_each(|worker| worker.fetch = None);
+        status
+    };
+    without_progress(one) == without_progress(other)
 }
 
 /// What a resource's status should be; `None` where nothing is known of it yet.
@@ -198,24 +223,45 @@ async fn write(models: &Api<Model>, due: &Due) -> Result<(), CallError> {
     call(models.patch_status(&due.name, &apply, &Patch::Apply(&patch))).await.map(drop)
 }
 
-/// An event of a change of phase. That it is not told changes nothing else.
+/// Events of what changed. That one is not told changes nothing else.
 async fn tell(recorder: &Recorder, namespace: &str, due: &Due) {
     let mut model = Model::new(&due.name, Spec::new(""));
     model.metadata.namespace = Some(namespace.to_owned());
     model.metadata.uid = Some(due.uid.clone());
     let about: ObjectReference = model.object_ref(&());
-    let event = Event {
-        type_: match due.status.phase {
-            Phase::Degraded | Phase::Failed => EventType::Warning,
-            _ => EventType::Normal,
-        },
+    let phase = due.is_new_phase.then(|| Event {
+        type_: event_type(matches!(due.status.phase, Phase::Degraded | Phase::Failed)),
         reason: due.status.phase.word().to_owned(),
         note: Some(due.status.message().to_owned()),
         action: "Reconcile".to_owned(),
         secondary: None,
-    };
-    if let Err(error) = call(recorder.publish(&event, &about)).await {
-        tracing::warn!(model = due.name, error = chain(&error), "an event of a model is not told");
+    });
+    let workers = due.happened.iter().map(|happened| Event {
+        type_: event_type(happened.is_trouble),
+        reason: happened.reason.to_owned(),
+        note: Some(happened.note.clone()),
+        action: "Reconcile".to_owned(),
+        // Events of one kind are counted together; of two workers they are two.
+        secondary: Some(pod_reference(namespace, &happened.worker)),
+    });
+    for event in workers.chain(phase) {
+        if let Err(error) = call(recorder.publish(&event, &about)).await {
+            tracing::warn!(model = due.name, error = chain(&error), "an event of a model is not told");
+        }
+    }
+}
+
+fn event_type(is_trouble: bool) -> EventType {
+    if is_trouble { EventType::Warning } else { EventType::Normal }
+}
+
+fn pod_reference(namespace: &str, name: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Pod".to_owned()),
+        namespace: Some(namespace.to_owned()),
+        name: Some(name.to_owned()),
+        ..ObjectReference::default()
     }
 }
 

@@ -7,17 +7,21 @@ use clowder_core::desired::Change;
 use clowder_core::secret::Credentials;
 use clowder_core::status::{ModelPhase, ModelStatus, ModelStatuses};
 use clowder_core::testing::{backend, desired, eventually, updates};
-use clowder_core::{Action, Backend, BackendError, DesiredStore, ModelName, ModelSpec, WorkerState, chain};
+use clowder_core::{
+    Action, Backend, BackendError, DesiredStore, ModelName, ModelSpec, Worker, WorkerId, WorkerState, chain,
+};
 use clowder_k8s::model::Spec;
 use clowder_k8s::status::Phase;
-use clowder_k8s::{Model, StatusWriter, statuses};
+use clowder_k8s::{BudgetWriter, Model, StatusWriter, statuses};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{Config, watcher};
+use kube::runtime::watcher::{Config, watch_object, watcher};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use support::{Cluster, Kubelet, WAITS_TO_START, ended, running, spec, start, waiting, write_line};
@@ -152,6 +156,59 @@ async fn a_pod_of_somebody_else_is_left_alone() {
     assert!(refused.to_string().contains("none of Clowder's"), "{refused}");
     let left = cluster.pods().get(worker.as_str()).await.expect("there");
     assert_eq!((left.metadata.labels, left.metadata.annotations), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn budgets_follow_the_workers_and_leave_with_them() {
+    let cluster = Cluster::new("budgets").await;
+    let (store, mut wanted) = (cluster.desired(), spec("kitten"));
+    wanted.replicas = 3;
+    store.update(&wanted.name, put(&wanted)).await.expect("recorded");
+    let serving = |count: u32| {
+        let worker = |ordinal| {
+            let id = WorkerId::nth(&wanted.name, wanted.revision(), ordinal);
+            let mut worker = Worker::new(id, wanted.name.clone(), "a".into());
+            worker.state = WorkerState::Ready;
+            Arc::new(worker)
+        };
+        let (spec, workers) = (Arc::new(wanted.clone()), (0..count).map(worker).collect());
+        let phase = ModelPhase::Ready;
+        let status = ModelStatus { spec, generation: 1, phase, reason: None, facts: None, memory: None, workers };
+        Arc::new(ModelStatuses::from([(wanted.name.clone(), Arc::new(status))]))
+    };
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let theirs: PodDisruptionBudget = serde_json::from_value(json!({
+        "metadata": { "name": "clowder-worker-kitten" },
+        "spec": { "minAvailable": 7, "selector": { "matchLabels": { "app": "other" } } },
+    }))
+    .expect("a budget");
+    budgets.create(&PostParams::default(), &theirs).await.expect("made");
+    let (told, statuses) = watch::channel(serving(3));
+    let shutdown = CancellationToken::new();
+    let writer = tokio::spawn(BudgetWriter::new(cluster.client.clone(), &store, statuses).run(shutdown.clone()));
+    let keeps = async |keep: Option<i32>| {
+        let seen = watch_object(budgets.clone(), "clowder-worker-kitten");
+        let seen = seen.filter_map(|budget| async { budget.ok() });
+        let keep = keep.map(IntOrString::Int);
+        eventually(seen, &format!("{keep:?} kept"), |budget| {
+            budget.as_ref().and_then(|budget| budget.spec.as_ref()?.min_available.clone()) == keep
+        })
+        .await
+    };
+    told.send_replace(serving(2));
+    let theirs = budgets.get("clowder-worker-kitten").await.expect("there");
+    assert_eq!(theirs.metadata.labels, None, "one that somebody else made is left alone");
+    budgets.delete("clowder-worker-kitten", &DeleteParams::default()).await.expect("deleted");
+    let ours = keeps(Some(1)).await.expect("a budget").spec.expect("a spec");
+    assert_eq!(ours.unhealthy_pod_eviction_policy.as_deref(), Some("AlwaysAllow"));
+    told.send_replace(serving(3));
+    keeps(Some(2)).await;
+    told.send_replace(serving(1));
+    keeps(Some(0)).await;
+    store.update(&wanted.name, Box::new(|_| Ok(None))).await.expect("removed");
+    keeps(None).await;
+    shutdown.cancel();
+    writer.await.expect("it ends when told to");
 }
 
 #[tokio::test(flavor = "multi_thread")]

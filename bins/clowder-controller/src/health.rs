@@ -1,5 +1,6 @@
 //! Whether the controller is well, and what it sees: `/health/live`, `/health/ready`, `/metrics`.
 
+use crate::metrics::Metrics;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -22,6 +23,8 @@ pub(crate) struct Health {
     pub(crate) inventory: watch::Receiver<Option<Arc<Inventory>>>,
     /// How the models fare, while this one leads.
     pub(crate) statuses: watch::Receiver<Option<Arc<ModelStatuses>>>,
+    /// What it counts.
+    pub(crate) metrics: Metrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -65,6 +68,7 @@ async fn metrics(State(health): State<Health>) -> Response {
     registry.register("nodes", "Nodes observed", nodes);
     registry.register("workers", "Workers observed, by phase", workers);
     registry.register("models", "Models desired, by phase, as the leader sees them", models);
+    health.metrics.register(&mut registry);
     let mut page = String::new();
     match text::encode(&mut page, &registry) {
         Ok(()) => {

@@ -4,6 +4,7 @@ mod crds;
 mod demand;
 mod error;
 mod health;
+mod metrics;
 mod run;
 mod tokens;
 
@@ -26,7 +27,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Run),
+    Run(Box<run::Run>),
     CreateTokens(tokens::CreateTokens),
     Crds(crds::Crds),
 }

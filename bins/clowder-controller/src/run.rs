@@ -3,14 +3,17 @@
 use crate::demand::GatewayDemands;
 use crate::error::Error;
 use crate::health::{self, Health};
+use crate::metrics::{CountCalls, MeasuredBackend, MeasuredPlacement, Metrics};
 use clowder_core::placement::MemoryFit;
 use clowder_core::status::ModelStatuses;
-use clowder_core::{Backend, DesiredStore, Inventory, Reconciler, Secret};
-use clowder_k8s::{KubernetesBackend, KubernetesDesired, StatusWriter, WorkerTemplate};
+use clowder_core::stock::StockedBackend;
+use clowder_core::{Backend, Inventory, Reconciler, Secret};
+use clowder_k8s::{BudgetWriter, KubernetesBackend, KubernetesDesired, StatusWriter, StorageManagers, WorkerTemplate};
 use clowder_storage::Sources;
 use clowder_storage::sources::{BuiltinSource, HubConfig, WebConfig};
 use futures::StreamExt;
 use kube::Client;
+use kube::client::ClientBuilder;
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -55,6 +58,10 @@ pub(crate) struct Run {
     /// File with the gateways' admin token; without it, models under autoscaling do not follow their demand
     #[arg(long, value_name = "FILE", env = "CLOWDER_ADMIN_TOKEN_FILE")]
     admin_token_file: Option<PathBuf>,
+    /// File with the token that storage managers ask for; without it, models are placed without regard to where their files
+    /// are, and nobody is told how far a fetch is
+    #[arg(long, value_name = "FILE", env = "CLOWDER_STORAGE_TOKEN_FILE")]
+    storage_token_file: Option<PathBuf>,
     /// Name of this controller among its equals [default: the machine's]
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     identity: Option<String>,
@@ -71,14 +78,16 @@ impl Run {
         let listener = TcpListener::bind(self.health_address)
             .await
             .map_err(|source| Error::Listen { address: self.health_address, source })?;
-        let token = self.admin_token_file.as_deref().map(read_token).transpose()?;
-        let client = Client::try_default().await.map_err(Error::Config)?;
+        let token = |file: &Option<PathBuf>| file.as_deref().map(read_token).transpose();
+        let (admin_token, storage_token) = (token(&self.admin_token_file)?, token(&self.storage_token_file)?);
+        let metrics = Metrics::default();
+        let client = client(&metrics).await.map_err(Error::Config)?;
         let namespace = self.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-        let backend = Arc::new(KubernetesBackend::new(client.clone(), self.template(&namespace)));
+        let parts = self.parts(&client, &namespace, storage_token, &metrics);
         let (statuses_told, statuses) = watch::channel(None);
-        let (inventory, _follower) = follow(backend.as_ref());
-        let serving = axum::serve(listener, health::router(Health { inventory, statuses })).into_future();
-        let _serving = AbortOnDropHandle::new(tokio::spawn(serving));
+        let (inventory, _follower) = follow(parts.backend.as_ref());
+        let health = health::router(Health { inventory, statuses, metrics: metrics.clone() });
+        let _serving = AbortOnDropHandle::new(tokio::spawn(axum::serve(listener, health).into_future()));
 
         let lease = self.lease(client.clone(), &namespace).await?;
         let (mut leads, lease) = lease.watch().await;
@@ -89,7 +98,7 @@ impl Run {
             }
             tracing::info!(namespace, "leading");
             tokio::select! {
-                outcome = lead(client, &namespace, backend, token, statuses_told) => outcome,
+                outcome = lead(client, &namespace, parts, admin_token, &metrics, statuses_told) => outcome,
                 // What it began goes on in the cluster; the next leader sees it.
                 _ = leads.wait_for(|leads| !*leads) => Err(Error::Deposed),
             }
@@ -107,6 +116,15 @@ impl Run {
             Err(error) => tracing::warn!(%error, "the lease was not given back"),
         }
         outcome
+    }
+
+    /// What is followed from the start, so that whoever comes to lead knows it.
+    fn parts(&self, client: &Client, namespace: &str, storage_token: Option<Secret>, metrics: &Metrics) -> Parts {
+        let desired = Arc::new(KubernetesDesired::new(client.clone(), namespace));
+        let pods = KubernetesBackend::new(client.clone(), self.template(namespace)).owned_by(&desired);
+        let managers = Arc::new(StorageManagers::follow(client.clone(), namespace, storage_token));
+        let backend = StockedBackend::new(Arc::new(pods), desired.clone(), managers);
+        Parts { desired, backend: Arc::new(MeasuredBackend::new(Arc::new(backend), metrics)) }
     }
 
     fn template(&self, namespace: &str) -> WorkerTemplate {
@@ -131,8 +149,20 @@ impl Run {
     }
 }
 
+/// What the loop works on.
+struct Parts {
+    desired: Arc<KubernetesDesired>,
+    backend: Arc<dyn Backend>,
+}
+
+/// A client of the cluster whose calls are counted.
+async fn client(metrics: &Metrics) -> kube::Result<Client> {
+    let config = kube::Config::infer().await.map_err(kube::Error::InferConfig)?;
+    Ok(ClientBuilder::try_from(config)?.with_layer(&CountCalls::new(metrics)).build())
+}
+
 /// What the backend observes, for those who look now and then.
-fn follow(backend: &KubernetesBackend) -> (watch::Receiver<Option<Arc<Inventory>>>, AbortOnDropHandle<()>) {
+fn follow(backend: &dyn Backend) -> (watch::Receiver<Option<Arc<Inventory>>>, AbortOnDropHandle<()>) {
     let (told, inventory) = watch::channel(None);
     let mut inventories = backend.watch();
     let following = tokio::spawn(async move {
@@ -147,21 +177,21 @@ fn follow(backend: &KubernetesBackend) -> (watch::Receiver<Option<Arc<Inventory>
 async fn lead(
     client: Client,
     namespace: &str,
-    backend: Arc<KubernetesBackend>,
-    token: Option<Secret>,
+    Parts { desired, backend }: Parts,
+    admin_token: Option<Secret>,
+    metrics: &Metrics,
     told: watch::Sender<Option<Arc<ModelStatuses>>>,
 ) -> Result<(), Error> {
     let sources = Sources::standard(&WebConfig::default(), HubConfig::from_env());
     let sources = sources.map_err(Error::cluster("setting up the sources"))?;
     let sources = Arc::new(sources.with(BuiltinSource::new([("kitten", KITTEN)])));
-    let desired = Arc::new(KubernetesDesired::new(client.clone(), namespace));
-    let (runner, store): (Arc<dyn Backend>, Arc<dyn DesiredStore>) = (backend, desired.clone());
-    let mut reconciler = Reconciler::new(store, runner, Arc::new(MemoryFit), sources);
-    if let Some(token) = token {
-        let demands = GatewayDemands::follow(client.clone(), namespace, token);
-        reconciler = reconciler.with_demand(Arc::new(demands.map_err(Error::cluster("setting up the HTTP client"))?));
+    let placement = MeasuredPlacement::new(MemoryFit, metrics);
+    let mut reconciler = Reconciler::new(desired.clone(), backend, Arc::new(placement), sources);
+    if let Some(token) = admin_token {
+        reconciler = reconciler.with_demand(Arc::new(GatewayDemands::follow(client.clone(), namespace, token)));
     }
     let mut statuses = reconciler.statuses();
+    let budgets = BudgetWriter::new(client.clone(), &desired, reconciler.statuses());
     let writer = StatusWriter::new(client, &desired, reconciler.statuses());
     let telling = async {
         loop {
@@ -176,6 +206,7 @@ async fn lead(
     tokio::select! {
         () = reconciler.run(lasting.clone()) => Err(Error::Ended),
         () = writer.run(lasting.clone()) => Err(Error::Ended),
+        () = budgets.run(lasting.clone()) => Err(Error::Ended),
         () = telling => Err(Error::Ended),
     }
 }

@@ -6,8 +6,9 @@ mod managers;
 use clap::Parser;
 use clowder_balancer::{Auth, Collaborators, Gateway, GatewayConfig, PolicyKind, check_exposure, read_api_keys};
 use clowder_core::demand::DemandBoard;
+use clowder_core::stock::StockedBackend;
 use clowder_core::{Backend, DesiredStore, Secret, chain};
-use clowder_k8s::{KubernetesBackend, KubernetesDesired, WorkerTemplate};
+use clowder_k8s::{KubernetesBackend, KubernetesDesired, StorageManagers, WorkerTemplate};
 use clowder_storage::client::Managers;
 use error::{Error, reading};
 use managers::ManagerPods;
@@ -86,11 +87,12 @@ async fn run(args: Args) -> Result<(), Error> {
     let namespace = args.namespace.unwrap_or_else(|| client.default_namespace().to_owned());
     // It observes and reads logs; starting workers, which takes an image, is the controller's.
     let observed = Arc::new(KubernetesBackend::new(client.clone(), WorkerTemplate::new(&namespace, "")));
-    let desired = Arc::new(KubernetesDesired::new(client.clone(), &namespace));
-    let statuses = clowder_k8s::statuses(&desired, observed.as_ref());
-    let managers = ManagerPods::follow(client, &namespace);
-    let (backend, desired): (Arc<dyn Backend>, Arc<dyn DesiredStore>) = (observed, desired);
-    let store = Arc::new(Managers::new(Arc::new(managers), storage_token));
+    let records = Arc::new(KubernetesDesired::new(client.clone(), &namespace));
+    let managers = Arc::new(StorageManagers::follow(client, &namespace, storage_token.clone()));
+    let desired: Arc<dyn DesiredStore> = records.clone();
+    let backend: Arc<dyn Backend> = Arc::new(StockedBackend::new(observed, desired.clone(), managers.clone()));
+    let statuses = clowder_k8s::statuses(&records, backend.as_ref());
+    let store = Arc::new(Managers::new(Arc::new(ManagerPods(managers)), storage_token));
     let mut config = GatewayConfig { policy: args.policy, auth, ..GatewayConfig::default() };
     config.timeouts.drain = args.drain;
     let demand = DemandBoard::new();

@@ -7,6 +7,7 @@ use crate::body::read_body;
 use crate::error::ApiError;
 use crate::gateway::Shared;
 use crate::metrics::{Outcome, Record};
+use crate::proxy::progress;
 use crate::request::{Operation, ValidRequest};
 use crate::routing::unknown;
 use axum::Router;
@@ -40,6 +41,13 @@ fn forwarding(operation: Operation) -> MethodRouter<Arc<Shared>> {
     post(move |State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Body| async move {
         let mut record = Record::new(shared.metrics.clone());
         match admit(&shared, operation, &headers, body, &mut record).await {
+            Ok((request, place)) if progress::is_wanted(&headers, &request) => {
+                let (pause, router) = (shared.config.timeouts.progress, shared.clone());
+                let model = request.model.clone();
+                let waits_for = move || router.proxy.router.waits_for(&model);
+                let answer = async move { shared.proxy.forward(&request, &headers, place, record).await };
+                Box::pin(progress::told(answer, waits_for, pause)).await
+            }
             Ok((request, place)) => Box::pin(shared.proxy.forward(&request, &headers, place, record)).await,
             Err(error) => {
                 record.outcome(Outcome::Answered(error.status.as_u16()));

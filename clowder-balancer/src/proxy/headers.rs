@@ -12,6 +12,10 @@ pub(crate) const POLICY: HeaderName = HeaderName::from_static("x-clowder-policy"
 /// The model that a request was routed to: its worker takes the name in the body for that model's, and gives it back in the
 /// answer. So a body passes as it came, under whichever name of its model it asks.
 pub(crate) const MODEL: HeaderName = HeaderName::from_static("x-clowder-model");
+/// How long the request waited for a worker, in milliseconds.
+pub(crate) const WAITED: HeaderName = HeaderName::from_static("x-clowder-waited-ms");
+/// By which a client asks to be told what its request waits for.
+pub(crate) const PROGRESS: HeaderName = HeaderName::from_static("x-clowder-progress");
 
 /// All that workers get of a client's headers: a list of what may pass keeps every credential out, also those that nobody
 /// thought of.

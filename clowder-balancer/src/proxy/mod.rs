@@ -4,6 +4,7 @@ mod attempt;
 mod body;
 mod events;
 pub(crate) mod headers;
+pub(crate) mod progress;
 
 pub(crate) use attempt::client;
 
@@ -19,7 +20,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use body::{AnswerBody, Held};
 use clowder_core::chain;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Sends requests to workers.
@@ -43,8 +47,16 @@ impl Proxy {
         place: Place,
         mut record: Record,
     ) -> Response {
-        match self.answer(request, client_headers, place).await {
-            Ok((answer, lease, permit)) => respond(answer, lease, permit, record),
+        let mut waited = Duration::ZERO;
+        match self.answer(request, client_headers, place, &mut waited).await {
+            Ok((answer, lease, permit)) => {
+                let mut response = respond(answer, lease, permit, record);
+                if !waited.is_zero() {
+                    let waited = u64::try_from(waited.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
+                    response.headers_mut().insert(headers::WAITED, waited.into());
+                }
+                response
+            }
             Err(error) => {
                 record.outcome(Outcome::Answered(error.status.as_u16()));
                 error.into_response()
@@ -57,10 +69,11 @@ impl Proxy {
         request: &ValidRequest,
         client_headers: &HeaderMap,
         place: Place,
+        waited: &mut Duration,
     ) -> Result<(Answer, Lease, Permit), ApiError> {
         let mut deadline = Instant::now() + self.timeouts.worker_wait;
-        let mut lease = self.router.lease(&request.model, &request.prompt, deadline).await?;
-        let permit = place.admit(deadline).await?;
+        let mut lease = timed(self.router.lease(&request.model, &request.prompt, deadline), waited).await?;
+        let permit = timed(place.admit(deadline), waited).await?;
         let mut attempts = 0;
         loop {
             let endpoint = &lease.load.endpoint;
@@ -99,9 +112,21 @@ impl Proxy {
             }
             self.metrics.retry(cause);
             drop(lease);
-            lease = self.router.lease(&request.model, &request.prompt, deadline).await?;
+            lease = timed(self.router.lease(&request.model, &request.prompt, deadline), waited).await?;
         }
     }
+}
+
+/// Adds the time that a future takes which is not ready at once.
+async fn timed<T>(future: impl Future<Output = T>, waited: &mut Duration) -> T {
+    let mut future = pin!(future);
+    if let Poll::Ready(done) = futures::poll!(future.as_mut()) {
+        return done;
+    }
+    let since = Instant::now();
+    let done = future.await;
+    *waited += since.elapsed();
+    done
 }
 
 fn respond(answer: Answer, lease: Lease, permit: Permit, mut record: Record) -> Response {

@@ -18,6 +18,8 @@ const NEVER_HELPS: i32 = 3;
 const FIRST_WAIT_MS: u64 = 10_000;
 /// And no longer than so long, however often it failed.
 const LONGEST_WAIT_MS: u64 = 300_000;
+/// What a worker says, and more, whose Pod the scheduler puts nowhere.
+pub(crate) const UNSCHEDULABLE: &str = "the scheduler finds no place for its Pod";
 /// States that a container waits in without there being anything wrong.
 const ON_ITS_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
@@ -91,8 +93,8 @@ impl<'a> Seen<'a> {
     fn unscheduled(&self, condition: &PodCondition) -> WorkerState {
         let said = condition.message.as_deref().map(quoted).filter(|said| !said.is_empty());
         let reason = match said {
-            Some(said) => format!("the scheduler finds no place for its Pod: {said}"),
-            None => "the scheduler finds no place for its Pod".to_owned(),
+            Some(said) => format!("{UNSCHEDULABLE}: {said}"),
+            None => UNSCHEDULABLE.to_owned(),
         };
         // It tries whenever something changes, and not by the clock.
         WorkerState::Backoff { reason, retry_at_ms: millis(condition.last_transition_time.as_ref()) }

@@ -2,6 +2,7 @@ use super::*;
 use crate::convert::InvalidModel;
 use clowder_core::ModelSpec;
 use clowder_core::status::{ModelPhase, ModelStatus};
+use clowder_core::store::FetchProgress;
 use clowder_core::worker::{Worker, WorkerState};
 
 fn resource(status: Option<Status>, problem: Option<InvalidModel>) -> Resource {
@@ -48,6 +49,41 @@ async fn a_status_is_written_where_it_changed_and_no_more_often_than_once_a_seco
     let (writes, _) = plan(&view(resource(Some(status), None)), &ready, &mut written, now + PACE);
     assert_eq!(writes.len(), 1);
     assert!(writes[0].is_new_phase);
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_alone_is_written_less_often() {
+    let (mut written, now) = (BTreeMap::new(), Instant::now());
+    let fetching = |bytes| {
+        let mut statuses = statuses(ModelPhase::Fetching, false);
+        for status in statuses.values_mut() {
+            let progress = FetchProgress { bytes, total: Some(100), rate: 1 };
+            let status = Arc::make_mut(status);
+            Arc::make_mut(&mut status.workers[0]).state = WorkerState::Fetching(progress);
+        }
+        statuses
+    };
+    let (writes, _) = plan(&view(resource(None, None)), &fetching(1), &mut written, now);
+    let status = writes[0].status.clone();
+    let known = written.get_mut("m").unwrap();
+    (known.status, known.not_before) = (Some(status.clone()), now + PACE);
+    let seen = view(resource(Some(status), None));
+    let (writes, next) = plan(&seen, &fetching(2), &mut written, now + PACE);
+    assert_eq!((writes.len(), next), (0, Some(now + PROGRESS_PACE)));
+    assert_eq!(plan(&seen, &fetching(3), &mut written, now + PROGRESS_PACE).0.len(), 1);
+    let ready = statuses(ModelPhase::Ready, true);
+    assert_eq!(plan(&seen, &ready, &mut written, now + PACE).0.len(), 1, "other news waits no longer than before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_to_workers_is_told_with_the_status() {
+    let (mut written, now) = (BTreeMap::new(), Instant::now());
+    let (writes, _) = plan(&view(resource(None, None)), &statuses(ModelPhase::Starting, false), &mut written, now);
+    let told: Vec<&str> = writes[0].happened.iter().map(|happened| happened.reason).collect();
+    assert_eq!(told, ["WorkerStarted"]);
+    let seen = view(resource(Some(writes[0].status.clone()), None));
+    let (writes, _) = plan(&seen, &statuses(ModelPhase::Ready, true), &mut BTreeMap::new(), now);
+    assert!(writes[0].happened.is_empty(), "a controller that has just begun tells nothing twice");
 }
 
 #[tokio::test(start_paused = true)]

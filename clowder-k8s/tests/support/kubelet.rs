@@ -55,8 +55,7 @@ async fn bind(pods: &Api<Pod>, name: &str) {
         "metadata": { "name": name },
         "target": { "apiVersion": "v1", "kind": "Node", "name": NODE },
     });
-    let binding = serde_json::to_vec(&binding).expect("JSON");
-    let _: Result<Value, _> = pods.create_subresource("binding", name, &PostParams::default(), binding).await;
+    let _: Result<Value, _> = pods.create_subresource("binding", name, &PostParams::default(), &binding).await;
 }
 
 impl Cluster {

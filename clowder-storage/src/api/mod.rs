@@ -6,15 +6,18 @@
 //! | `GET /content/BASE64URL` | 200 whole, 206 not yet whole, 404 absent |
 //! | `POST /content/` `{"url", "credentials"?, "credentialsType"?, "digest"?}` | 201 `{"url", "digest"}` once it is whole |
 //! | `DELETE /content/BASE64URL` | 204, 409 while in use |
+//! | `GET /events` | server-sent events `stock`: `{"complete": [URL], "incomplete": {URL: {"bytes", "total", "rate"}}}` |
 //! | `GET /health` | 200 `ok` |
 //! | `GET /metrics` | Prometheus text |
 //!
 //! The URL is in base64 of either alphabet, padded or not. Errors are `{"error":{"message","code"}}`. A `POST` whose client
-//! goes away stops its fetch, unless another waits for it; asked again, it goes on from there.
+//! goes away stops its fetch, unless another waits for it; asked again, it goes on from there. Events come now, after every
+//! change, and every second while something is fetched.
 
 mod auth;
 mod content;
 mod error;
+mod events;
 mod metrics;
 pub mod server;
 
@@ -36,6 +39,7 @@ pub fn router(cache: Cache, token: Option<Secret>) -> Router {
         .route("/content/", content)
         // Base64 of the standard alphabet has slashes.
         .route("/content/{*url}", get(content::find).delete(content::remove))
+        .route("/events", get(events::events))
         .route("/metrics", get(metrics::metrics))
         .layer(from_fn_with_state(auth::Guard::new(token), auth::guard))
         .route("/health", get(|| async { "ok\n" }))

@@ -1,6 +1,6 @@
 //! Listening: on a TCP address or a Unix socket.
 
-use axum::Router;
+use axum::{Extension, Router};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -13,6 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 /// How long calls under way may take after the end was asked for; a fetch that is cut off goes on at the next start.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// Tells calls that go on for as long as they are listened to that the server stops.
+#[derive(Clone)]
+pub(super) struct Stopping(pub(super) CancellationToken);
 
 /// Where to listen: `HOST:PORT`, `:PORT` for all interfaces, or `unix:/PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,6 +151,7 @@ impl Listener {
     ) -> Result<(), ServeError> {
         let stopping = CancellationToken::new();
         let stopped = stopping.clone();
+        let router = router.layer(Extension(Stopping(stopping.clone())));
         let graceful = async move {
             stop.await;
             stopped.cancel();

@@ -158,6 +158,8 @@ impl Download<'_> {
     }
 
     async fn make_room(&self, needed: u64) -> Result<(), StoreError> {
+        // Others may have to go.
+        let _told = self.inner.changes.at_the_end();
         let (inner, url) = (Arc::clone(self.inner), self.request.url.clone());
         blocking(move || room::make(&inner.layout, &url, needed, inner.config.max_bytes, &inner.free)).await
     }

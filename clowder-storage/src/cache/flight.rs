@@ -51,6 +51,11 @@ impl Flights {
         self.lock().get(url).map(|flight| *flight.progress.borrow())
     }
 
+    /// The progress of all fetches under way.
+    pub(super) fn progresses(&self) -> Vec<(ModelUrl, FetchProgress)> {
+        self.lock().iter().map(|(url, flight)| (url.clone(), *flight.progress.borrow())).collect()
+    }
+
     /// How many URLs are being fetched.
     pub(super) fn count(&self) -> usize {
         self.lock().len()

@@ -1,6 +1,7 @@
 //! The models of this machine: fetched once, verified before they have a name, shared by all who ask, resumed after a
 //! crash, and kept as long as somebody uses them.
 
+mod changes;
 mod check;
 mod download;
 mod entry;
@@ -17,6 +18,7 @@ mod reference;
 mod retry;
 mod room;
 mod source;
+mod stock;
 
 pub use entry::{Activity, Entry, Usage};
 pub use oci::StoredFile;
@@ -24,6 +26,7 @@ pub use retry::Retries;
 pub use source::CachedSource;
 
 use async_trait::async_trait;
+use changes::Changes;
 use clowder_core::node::NodeName;
 use clowder_core::source::{Digest, ModelSource, SourceError};
 use clowder_core::store::{CachedModel, FetchProgress, FetchRequest, Lease, ModelStore, StoreError, StoredModel};
@@ -75,6 +78,7 @@ struct Inner {
     layout: Layout,
     source: Arc<dyn ModelSource>,
     flights: Flights,
+    changes: Changes,
     free: FreeSpace,
     received: AtomicU64,
     fetched: AtomicU64,
@@ -104,8 +108,9 @@ impl Cache {
         .await?;
         let (received, fetched, failed) = Default::default();
         let source = Arc::new(source);
-        let flights = Flights::default();
-        Ok(Self { inner: Arc::new(Inner { config, layout, source, flights, free, received, fetched, failed }) })
+        let (flights, changes) = (Flights::default(), Changes::default());
+        let inner = Inner { config, layout, source, flights, changes, free, received, fetched, failed };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The node this cache is on.
@@ -138,7 +143,9 @@ impl Cache {
         if let Some(stored) = self.stored(&request, &progress).await? {
             return Ok(stored);
         }
+        let _told = self.inner.changes.at_the_end();
         let ticket = self.inner.flights.join(&request.url);
+        self.inner.changes.tell();
         let turn = ticket.turn(&request, &progress).await?;
         if let Some(stored) = self.stored(&request, &progress).await? {
             return Ok(stored);
@@ -179,6 +186,7 @@ impl Cache {
     /// # Errors
     /// [`StoreError::InUse`] while a lease holds it or somebody fetches it.
     pub async fn forget(&self, url: &ModelUrl) -> Result<(), StoreError> {
+        let _told = self.inner.changes.at_the_end();
         let (inner, url) = (Arc::clone(&self.inner), url.clone());
         blocking(move || room::remove(&inner.layout, &url)).await
     }

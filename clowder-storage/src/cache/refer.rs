@@ -25,6 +25,7 @@ impl Cache {
         let reference = match self.remembered(&manifest).await {
             Some(reference) => reference,
             None => {
+                let _told = self.inner.changes.at_the_end();
                 let ticket = self.inner.flights.join(url);
                 let turn = ticket.turn(request, progress).await?;
                 match self.remembered(&manifest).await {
