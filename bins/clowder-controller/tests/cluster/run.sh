@@ -28,4 +28,4 @@ if [ -n "${CLOWDER_CLUSTER_DIR:-}" ]; then
     "$root/tools/cluster/image.sh" "$scratch/programs" clowder:dev "$scratch/clowder.tar"
     "$root/tools/cluster/load-image.sh" "$scratch/clowder.tar"
 fi
-CLOWDER=$programs/clowder "$cache/$wanted/bin/python" -m pytest -v -x -p no:cacheprovider "$here"
+CLOWDER=$programs/clowder "$cache/$wanted/bin/python" -m pytest -v -p no:cacheprovider "$here"
