@@ -11,7 +11,7 @@ use clowder_core::status::ModelStatuses;
 use futures::StreamExt;
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use kube::api::{DeleteParams, Patch, PatchParams};
-use kube::runtime::watcher::Config;
+use kube::runtime::watcher::{Config, Event};
 use kube::{Api, Client};
 use need::{Need, budget, needs, spec};
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,7 +91,7 @@ impl BudgetWriter {
                     let Some(events) = next else { return };
                     for event in events {
                         match event {
-                            Ok(event) => drop(self.known.take(event)),
+                            Ok(event) => self.hear(event, tries),
                             Err(error) => {
                                 tracing::warn!(error = chain(&error), "budgets cannot be watched now; what was last heard stands");
                             }
@@ -101,6 +101,17 @@ impl BudgetWriter {
                 () = until(due) => {}
             }
         }
+    }
+
+    /// Takes an event in. What failed is tried at once where something has changed about it.
+    fn hear(&mut self, event: Event<PodDisruptionBudget>, tries: &mut BTreeMap<String, Try>) {
+        if let Event::Apply(budget) | Event::Delete(budget) = &event
+            && let Some(name) = &budget.metadata.name
+            && tries.get(name).is_some_and(|tried| tried.failures > 0)
+        {
+            tries.remove(name);
+        }
+        self.known.take(event);
     }
 
     /// Makes the budgets what they should be; says when there will be more to do without anything changing.
@@ -153,6 +164,10 @@ fn steps(needs: &BTreeMap<String, Need>, known: &Known) -> BTreeMap<String, Step
     for (slug, need) in needs {
         let (name, there) = (need::name(slug), known.entries().get(&need::name(slug)));
         match need {
+            // It cannot be made right where it is: the two exclude each other.
+            Need::Keep(_) if there.is_some_and(|there| there.max_unavailable.is_some()) => {
+                steps.insert(name, Step::Remove);
+            }
             Need::Keep(keep) if there.is_none_or(|there| **there != spec(slug, *keep)) => {
                 steps.insert(name, Step::Put { slug: slug.clone(), keep: *keep });
             }
@@ -177,7 +192,7 @@ async fn until(due: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kube::runtime::watcher::Event;
+    use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
     fn known(budgets: &[(&str, i32)]) -> Known {
         let reading =
@@ -212,6 +227,16 @@ mod tests {
         assert_eq!(steps, expected.map(|(name, step)| (name.to_owned(), step)).into());
         let changed = steps_of("b", Need::Keep(1), &known(&[("b", 0)]));
         assert_eq!(changed, [Step::Put { slug: "b".to_owned(), keep: 1 }]);
+    }
+
+    #[test]
+    fn one_that_was_made_what_excludes_ours_goes_first() {
+        let mut changed = budget("n", &need::name("a"), "a", 1);
+        let spec = changed.spec.as_mut().unwrap();
+        (spec.min_available, spec.max_unavailable) = (None, Some(IntOrString::Int(1)));
+        let mut known = known(&[]);
+        known.take(Event::Apply(changed));
+        assert_eq!(steps_of("a", Need::Keep(1), &known), [Step::Remove]);
     }
 
     fn steps_of(slug: &str, need: Need, known: &Known) -> Vec<Step> {

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 const PACE: Duration = Duration::from_secs(1);
 
 /// Another backend, with what is known of its nodes' stock put into its inventories: [`Node::cached`] lists the models
-/// that are whole on a node, and [`WorkerState::Fetching`] says how far the node is with the worker's model.
+/// that are whole on a node, and [`WorkerState::Fetching`] says how far the node is with the worker's model; once that is whole, the worker is [starting](WorkerState::Starting).
 ///
 /// Of a node whose stock is not known, the inventories say what the other backend says.
 pub struct StockedBackend {
@@ -166,12 +166,16 @@ impl Stocked {
     }
 }
 
-/// How far a worker's node is with its model; `None` where it is not being fetched, or nobody says.
+/// Where a worker stands whose model is being fetched, as its node's stock tells it: how far that is, or that it is over and
+/// the process about to be started. `None` where it is not being fetched, or nobody says.
 fn fetching(worker: &Worker, desired: &DesiredModels, stocks: &Stocks) -> Option<WorkerState> {
     let WorkerState::Fetching(_) = worker.state else { return None };
     let source = &desired.get(&worker.model)?.spec.source;
-    let progress = stocks.get(&worker.node)?.incomplete.get(source)?;
-    Some(WorkerState::Fetching(*progress))
+    let stock = stocks.get(&worker.node)?;
+    if stock.complete.contains(source) {
+        return Some(WorkerState::Starting);
+    }
+    Some(WorkerState::Fetching(*stock.incomplete.get(source)?))
 }
 
 async fn until(due: Option<Instant>) {

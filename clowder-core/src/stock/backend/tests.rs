@@ -79,6 +79,9 @@ async fn inventories_say_what_the_nodes_have() {
     let cached = |node: &str| told.nodes[&NodeName::from(node)].cached.len();
     assert_eq!((cached("a"), cached("b")), (0, 1));
     assert_eq!(*house.backend.inventory().await.unwrap(), *told);
+    house.board.put("a", whole());
+    let starts = |inventory: &Arc<Inventory>| inventory.workers.values().all(|w| w.state == WorkerState::Starting);
+    eventually(&mut seen, "that nothing is left to fetch", starts).await;
 }
 
 #[tokio::test(start_paused = true)]
