@@ -23,9 +23,10 @@ pub(super) fn pick(files: &[String], wanted: &str) -> Result<Vec<String>, String
 }
 
 fn parts(path: &str) -> Vec<String> {
-    let (folder, name) = path.rsplit_once('/').map_or(("", path), |(folder, name)| (folder, name));
-    let within = |name| if folder.is_empty() { name } else { format!("{folder}/{name}") };
-    split::all_of(name).into_iter().map(within).collect()
+    match path.rsplit_once('/') {
+        Some((folder, name)) => split::all_of(name).into_iter().map(|part| format!("{folder}/{part}")).collect(),
+        None => split::all_of(path),
+    }
 }
 
 /// Projectors and importance matrices are companions, not models.
@@ -80,6 +81,7 @@ mod tests {
         assert_eq!(pick(&files, "Q8_0").unwrap(), ["m.Q8_0.gguf"]);
         assert_eq!(pick(&files, "Q4_K").unwrap_err(), "IQ4_XS, Q4_K_M, Q8_0");
         assert!(pick(&files, "Q4_XS").is_err());
+        assert_eq!(pick(&["/Q4_0.gguf".to_owned()], "Q4_0").unwrap(), ["/Q4_0.gguf"], "a path stays as it is spelled");
         assert_eq!(pick(&[], "Q4_0").unwrap_err(), "no GGUF with a quantisation in its name");
     }
 
