@@ -26,7 +26,8 @@ lint: prerequisites ## Formatting, clippy, documentation, shell scripts: no warn
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
-	@for script in tools/*.sh .ci/run bins/clowder/tests/clients/run.sh; do bash -n $$script; done
+	@tools/prerequisites.sh lint
+	@git ls-files '*.sh' .ci/run | xargs shellcheck -x
 
 docs: prerequisites ## The API documentation, in a browser where there is one
 	@cargo doc --workspace --no-deps --locked --open
@@ -39,6 +40,7 @@ e2e: programs ## The real clients (openai for Python and Node) and curl against 
 	@tools/with-server.sh $(CLOWDER) bins/clowder/tests/clients/run.sh
 
 e2e-cluster: programs ## Clowder on a real Kubernetes cluster, as its users install it (KUBECONFIG names another one)
+	@tools/prerequisites.sh clients
 	@clowder-k8s/tests/cluster.sh
 	@tools/cluster/with-cluster.sh bins/clowder-controller/tests/cluster/run.sh $(TARGET)/release
 
@@ -52,6 +54,7 @@ cluster-down: ## End it
 	@tools/cluster/down.sh
 
 manifests: ## The chart and k8s/ against each other and against the schemas of three Kubernetes versions
+	@tools/prerequisites.sh clients
 	@tools/check-manifests.sh
 
 eval: build ## kitten's accuracy by skill, on held-out phrasings, through the running product

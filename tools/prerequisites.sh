@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sees that this machine has what a build needs, and installs what is missing where that can be done:
 #   prerequisites.sh build     a Rust toolchain, a C++ compiler, cmake, libclang
+#   prerequisites.sh lint      shellcheck
 #   prerequisites.sh clients   Python with venv and Node.js, for the end-to-end tests
 set -euo pipefail
 
@@ -35,6 +36,9 @@ case $wanted in
             have clang || lacks clang
         fi
         ;;
+    lint)
+        have shellcheck || lacks shellcheck
+        ;;
     clients)
         if have python3; then
             python3 -c 'import venv, ensurepip' 2>/dev/null || lacks python3-venv
@@ -46,7 +50,7 @@ case $wanted in
         have npm || lacks npm
         ;;
     *)
-        echo "usage: $0 build|clients" >&2
+        echo "usage: $0 build|lint|clients" >&2
         exit 2
         ;;
 esac

@@ -47,10 +47,10 @@ within() {
     done
 }
 
-command -v busybox >/dev/null && command -v curl >/dev/null || {
+if ! command -v busybox >/dev/null || ! command -v curl >/dev/null; then
     say "Installing what is missing here: busybox-static curl"
     apt-get install -y -qq --no-install-recommends busybox-static curl >/dev/null
-}
+fi
 "$here/build.sh" >/dev/null
 done_with "cluster up: two nodes ready, CoreDNS running"
 
