@@ -68,7 +68,7 @@ start_controllers() {
     local prefix
     mapfile -t prefix < <(inside)
     # A node that is silent for 30 s is lost: soon enough for a test, late enough for a busy machine.
-    define kube-controller-manager "${prefix[@]}" "$programs/kube-controller-manager" --secure-port 0 --leader-elect=false \
+    keep kube-controller-manager "${prefix[@]}" "$programs/kube-controller-manager" --secure-port 0 --leader-elect=false \
         --kubeconfig "$dir/pki/kube-controller-manager.kubeconfig" --use-service-account-credentials \
         --service-account-private-key-file "$dir/pki/sa.key" --root-ca-file "$dir/pki/ca.crt" \
         --cluster-signing-cert-file "$dir/pki/ca.crt" --cluster-signing-key-file "$dir/pki/ca.key" \
@@ -83,7 +83,7 @@ clientConnection:
 leaderElection:
   leaderElect: false
 YAML
-    define kube-scheduler "${prefix[@]}" "$programs/kube-scheduler" --secure-port 0 --config "$dir/scheduler.yaml"
+    keep kube-scheduler "${prefix[@]}" "$programs/kube-scheduler" --secure-port 0 --config "$dir/scheduler.yaml"
     start kube-controller-manager
     start kube-scheduler
     await "the service account of the default namespace" 60 kube-controller-manager kube get serviceaccount default

@@ -46,6 +46,23 @@ define() {
     chmod 0700 "$dir/run/$name"
 }
 
+# keep NAME COMMAND …: what the component runs, again whenever it ends: what kubelet is to the Pods of a control plane. A
+# scheduler ends by itself when it finds that it no longer understands what it hears, as after an API server's absence.
+keep() {
+    local name=$1
+    shift
+    {
+        echo '#!/usr/bin/env bash'
+        # shellcheck disable=SC2016
+        printf '%s\n' 'trap '\''kill "$child"; wait; exit'\'' TERM' 'while :; do'
+        printf '    setpriv --pdeathsig KILL'
+        printf ' %q' "$@"
+        # shellcheck disable=SC2016
+        printf '%s\n' ' &' '    child=$!' '    wait "$child"' '    sleep 1' done
+    } >"$dir/run/$name"
+    chmod 0700 "$dir/run/$name"
+}
+
 # start NAME: starts a component, unless it runs.
 start() {
     local pid
