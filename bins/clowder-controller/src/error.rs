@@ -12,8 +12,6 @@ pub(crate) enum Error {
     Config(#[source] kube::Error),
     #[error("{what} failed")]
     Cluster { what: String, source: BoxError },
-    #[error("another controller leads now; this one starts anew")]
-    Deposed,
     #[error("the loop ended by itself")]
     Ended,
     #[error("cannot listen on {address}")]

@@ -4,6 +4,7 @@ mod crds;
 mod demand;
 mod error;
 mod health;
+mod leadership;
 mod metrics;
 mod run;
 mod tokens;

@@ -3,6 +3,7 @@
 use crate::demand::GatewayDemands;
 use crate::error::Error;
 use crate::health::{self, Health};
+use crate::leadership::{Leadership, NoteRenewals};
 use crate::metrics::{CountCalls, MeasuredBackend, MeasuredPlacement, Metrics};
 use clowder_core::placement::MemoryFit;
 use clowder_core::status::ModelStatuses;
@@ -12,9 +13,8 @@ use clowder_k8s::{BudgetWriter, KubernetesBackend, KubernetesDesired, StatusWrit
 use clowder_storage::Sources;
 use clowder_storage::sources::{BuiltinSource, HubConfig, WebConfig};
 use futures::StreamExt;
-use kube::Client;
 use kube::client::ClientBuilder;
-use kube_lease_manager::{LeaseManager, LeaseManagerBuilder};
+use kube::{Client, Config};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,12 +25,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-/// The Lease that the leader holds.
-const LEASE: &str = "clowder-controller";
-/// How long a leader that is not heard of leads on, in seconds.
-const LEASE_SECONDS: u64 = 15;
-/// How long before its end it is renewed, in seconds.
-const RENEWAL_SECONDS: u64 = 5;
 /// The bundled model: its header is read here, its bytes come from the storage managers.
 static KITTEN: &[u8] = include_bytes!("../../../models/kitten/kitten.gguf");
 
@@ -81,7 +75,8 @@ impl Run {
         let token = |file: &Option<PathBuf>| file.as_deref().map(read_token).transpose();
         let (admin_token, storage_token) = (token(&self.admin_token_file)?, token(&self.storage_token_file)?);
         let metrics = Metrics::default();
-        let client = client(&metrics).await.map_err(Error::Config)?;
+        let config = Config::infer().await.map_err(|error| Error::Config(kube::Error::InferConfig(error)))?;
+        let client = client(&config, &metrics).map_err(Error::Config)?;
         let namespace = self.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
         let parts = self.parts(&client, &namespace, storage_token, &metrics);
         let (statuses_told, statuses) = watch::channel(None);
@@ -89,32 +84,18 @@ impl Run {
         let health = health::router(Health { inventory, statuses, metrics: metrics.clone() });
         let _serving = AbortOnDropHandle::new(tokio::spawn(axum::serve(listener, health).into_future()));
 
-        let lease = self.lease(client.clone(), &namespace).await?;
-        let (mut leads, lease) = lease.watch().await;
-        let leading = async {
-            tracing::info!(namespace, lease = LEASE, "waiting to lead");
-            if leads.wait_for(|leads| *leads).await.is_err() {
-                return Err(Error::Ended);
-            }
-            tracing::info!(namespace, "leading");
-            tokio::select! {
-                outcome = lead(client, &namespace, parts, admin_token, &metrics, statuses_told) => outcome,
-                // What it began goes on in the cluster; the next leader sees it.
-                _ = leads.wait_for(|leads| !*leads) => Err(Error::Deposed),
-            }
+        let client_of_lease = |notes: NoteRenewals| {
+            let builder = ClientBuilder::try_from(Leadership::config(&config))?;
+            Ok(builder.with_layer(&CountCalls::new(&metrics)).with_layer(&notes).build())
         };
+        let leadership = Leadership::new(client_of_lease, &namespace, self.identity.as_deref()).await?;
+        let lead = || lead(client.clone(), &namespace, &parts, admin_token.clone(), &metrics, &statuses_told);
         let outcome = tokio::select! {
-            outcome = leading => outcome,
+            outcome = leadership.follow(lead) => outcome,
             _ = terminated.recv() => Ok(()),
             _ = interrupted.recv() => Ok(()),
         };
-        // With no receiver left the manager gives the lease back, so that another leads at once.
-        drop(leads);
-        match lease.await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the lease was not given back"),
-            Err(error) => tracing::warn!(%error, "the lease was not given back"),
-        }
+        leadership.give_back().await;
         outcome
     }
 
@@ -135,18 +116,6 @@ impl Run {
         template.grace = Duration::from_secs(self.worker_grace_seconds);
         template
     }
-
-    async fn lease(&self, client: Client, namespace: &str) -> Result<LeaseManager, Error> {
-        let builder = LeaseManagerBuilder::new(client, LEASE)
-            .with_namespace(namespace)
-            .with_duration(LEASE_SECONDS)
-            .with_grace(RENEWAL_SECONDS);
-        let builder = match &self.identity {
-            Some(identity) => builder.with_identity(identity),
-            None => builder,
-        };
-        builder.build().await.map_err(Error::cluster(format!("reading the Lease {LEASE}")))
-    }
 }
 
 /// What the loop works on.
@@ -156,9 +125,8 @@ struct Parts {
 }
 
 /// A client of the cluster whose calls are counted.
-async fn client(metrics: &Metrics) -> kube::Result<Client> {
-    let config = kube::Config::infer().await.map_err(kube::Error::InferConfig)?;
-    Ok(ClientBuilder::try_from(config)?.with_layer(&CountCalls::new(metrics)).build())
+fn client(config: &Config, metrics: &Metrics) -> kube::Result<Client> {
+    Ok(ClientBuilder::try_from(config.clone())?.with_layer(&CountCalls::new(metrics)).build())
 }
 
 /// What the backend observes, for those who look now and then.
@@ -177,25 +145,26 @@ fn follow(backend: &dyn Backend) -> (watch::Receiver<Option<Arc<Inventory>>>, Ab
 async fn lead(
     client: Client,
     namespace: &str,
-    Parts { desired, backend }: Parts,
+    Parts { desired, backend }: &Parts,
     admin_token: Option<Secret>,
     metrics: &Metrics,
-    told: watch::Sender<Option<Arc<ModelStatuses>>>,
+    told: &watch::Sender<Option<Arc<ModelStatuses>>>,
 ) -> Result<(), Error> {
     let sources = Sources::standard(&WebConfig::default(), HubConfig::from_env());
     let sources = sources.map_err(Error::cluster("setting up the sources"))?;
     let sources = Arc::new(sources.with(BuiltinSource::new([("kitten", KITTEN)])));
     let placement = MeasuredPlacement::new(MemoryFit, metrics);
-    let mut reconciler = Reconciler::new(desired.clone(), backend, Arc::new(placement), sources);
+    let mut reconciler = Reconciler::new(desired.clone(), backend.clone(), Arc::new(placement), sources);
     if let Some(token) = admin_token {
         reconciler = reconciler.with_demand(Arc::new(GatewayDemands::follow(client.clone(), namespace, token)));
     }
     let mut statuses = reconciler.statuses();
-    let budgets = BudgetWriter::new(client.clone(), &desired, reconciler.statuses());
-    let writer = StatusWriter::new(client, &desired, reconciler.statuses());
+    let budgets = BudgetWriter::new(client.clone(), desired, reconciler.statuses());
+    let writer = StatusWriter::new(client, desired, reconciler.statuses());
+    let told = Told(told);
     let telling = async {
         loop {
-            told.send_replace(Some(statuses.borrow_and_update().clone()));
+            told.0.send_replace(Some(statuses.borrow_and_update().clone()));
             if statuses.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -208,6 +177,15 @@ async fn lead(
         () = writer.run(lasting.clone()) => Err(Error::Ended),
         () = budgets.run(lasting.clone()) => Err(Error::Ended),
         () = telling => Err(Error::Ended),
+    }
+}
+
+/// What is told of the models while this one leads: nothing once it does not.
+struct Told<'a>(&'a watch::Sender<Option<Arc<ModelStatuses>>>);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(None);
     }
 }
 
