@@ -163,6 +163,9 @@ pub struct Worker {
     pub last_exit: Option<LastExit>,
     /// Process id, where it is a process of this machine.
     pub pid: Option<u32>,
+    /// Whether its backend found no room for it on its node: others than workers may have what the node offers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
 }
 
 impl Worker {
@@ -181,6 +184,7 @@ impl Worker {
             restarts: 0,
             last_exit: None,
             pid: None,
+            refused: false,
         }
     }
 

@@ -95,8 +95,7 @@ impl Follower {
                 else => return,
             };
             if news && self.workers.is_complete() && self.nodes.is_complete() {
-                let inventory =
-                    Inventory { nodes: self.nodes.entries().clone(), workers: self.workers.entries().clone() };
+                let inventory = observe::joined(self.nodes.entries(), self.workers.entries());
                 self.inventories.send_replace(Some(Arc::new(inventory)));
             }
         }

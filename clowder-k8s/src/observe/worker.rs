@@ -38,6 +38,7 @@ pub fn worker(pod: &Pod) -> Option<Worker> {
     worker.state = seen.state();
     worker.restarts = seen.main.map_or(0, |main| main.restart_count.max(0).unsigned_abs());
     worker.last_exit = seen.last_exit();
+    worker.refused = worker.state.is_live() && seen.is_refused();
     if matches!(worker.state, WorkerState::Ready | WorkerState::Draining) {
         worker.endpoint = seen.endpoint();
     }
@@ -80,6 +81,14 @@ impl<'a> Seen<'a> {
             Some(state) => state,
             None => self.serving(),
         }
+    }
+
+    /// Whether the scheduler puts it nowhere, which is to say not on the node that it was planned for. A gate or an error of
+    /// the scheduler says nothing about the node.
+    fn is_refused(&self) -> bool {
+        self.condition("PodScheduled").is_some_and(|condition| {
+            condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable")
+        })
     }
 
     fn phase(&self) -> &str {

@@ -249,3 +249,37 @@ fn an_inventory_is_all_workers_and_nodes() {
     let inventory = crate::observe::inventory([&pod(json!({}), json!({})), &stranger], [&node]);
     assert_eq!((inventory.workers.len(), inventory.nodes.len()), (1, 1));
 }
+
+#[test]
+fn what_the_scheduler_puts_nowhere_is_refused() {
+    let unscheduled = |reason: &str| {
+        let condition =
+            json!({ "type": "PodScheduled", "status": "False", "reason": reason, "lastTransitionTime": AT });
+        let status = json!({ "phase": "Pending", "conditions": [condition] });
+        worker(&pod(json!({}), status)).unwrap()
+    };
+    assert!(unscheduled("Unschedulable").refused);
+    assert!(!unscheduled("SchedulingGated").refused);
+    assert!(!serving(running(), json!({}), 0, true, "True").refused);
+}
+
+#[test]
+fn the_pod_of_a_failed_worker_keeps_its_memory() {
+    let node = |memory: &str| {
+        let status = json!({ "allocatable": { "memory": memory } });
+        serde_json::from_value(json!({ "metadata": { "name": "placed" }, "status": status })).unwrap()
+    };
+    let free = |end: Value, memory: &str| {
+        let status = json!({
+            "phase": "Running",
+            "conditions": [scheduled(), ready("False")],
+            "initContainerStatuses": [container("fetch", ended(0, "Completed", ""), json!({}), 0, true)],
+            "containerStatuses": [container("worker", end, json!({}), 0, false)],
+        });
+        let inventory = crate::observe::inventory([&pod(json!({}), status)], [&node(memory)]);
+        inventory.free_memory(&inventory.nodes[&NodeName::from("placed")])
+    };
+    let (failed, crashed) = (|| ended(3, "Error", "no GGUF"), || ended(1, "Error", ""));
+    assert_eq!((free(failed(), "5000"), free(crashed(), "5000")), (4000, 4000));
+    assert_eq!(free(failed(), "10"), 0);
+}
