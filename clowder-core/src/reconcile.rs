@@ -8,6 +8,7 @@ use crate::backend::Backend;
 use crate::chain;
 use crate::demand::{DemandSource, Demands};
 use crate::desired::{DesiredModels, DesiredStore};
+use crate::due::until;
 use crate::infra::Infra;
 use crate::inspect::{InspectError, ModelFacts, inspect};
 use crate::memory::MemoryNeed;
@@ -157,7 +158,7 @@ impl Reconciler {
                 },
                 Some(Ok(done)) = memory.inspecting.join_next() => memory.inspected(done, self.backoff),
                 Some(Ok(called)) = memory.machines.calls.join_next() => memory.machines.called(called, self.backoff),
-                () = sleep_until(retry_at) => {}
+                () = until(retry_at) => {}
                 next = demands.next() => match next {
                     Some(next) => {
                         let changed = scaling::differs(desired.as_deref(), demand.as_deref(), &next);
@@ -290,13 +291,6 @@ impl Memory {
 
 fn source_key(spec: &ModelSpec) -> SourceKey {
     (spec.source.clone(), spec.digest, spec.credentials.clone())
-}
-
-async fn sleep_until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]

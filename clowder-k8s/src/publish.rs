@@ -7,8 +7,8 @@ use crate::desired::{KubernetesDesired, Resource, View};
 use crate::model::{Model, Spec};
 use crate::names::FIELD_MANAGER;
 use crate::status::{Phase, Status};
-use clowder_core::chain;
 use clowder_core::status::ModelStatuses;
+use clowder_core::{chain, until};
 use futures::{StreamExt, stream};
 use happened::{Happened, happened};
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -269,13 +269,6 @@ fn pod_reference(namespace: &str, name: &str) -> ObjectReference {
 fn this_second() -> Time {
     let now = Timestamp::now();
     Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due).await,
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]
