@@ -3,7 +3,7 @@
 mod listen;
 
 use crate::mirror::{Mirror, Reading, events};
-use clowder_core::{NodeName, Secret, chain};
+use clowder_core::{NodeName, Secret, chain, until};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::Config;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Before another try to hear a Pod that has been heard; twice as long after each that was in vain.
@@ -44,8 +44,8 @@ pub struct Feed {
 pub enum Silence {
     /// Nothing: what it told last stands until it is gone.
     Nothing,
-    /// That it has nothing to tell.
-    Forgotten,
+    /// That what it told is too old once it has not been heard for so long: then it has nothing to tell.
+    ForgottenAfter(Duration),
 }
 
 /// A Pod that can be listened to.
@@ -57,6 +57,17 @@ pub struct Teller<T> {
     pub base: String,
     /// What it told last.
     pub told: Option<Arc<T>>,
+    /// Whether it is heard at the moment.
+    pub is_heard: bool,
+}
+
+/// How a feed fares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Its Pods.
+    pub pods: usize,
+    /// Those of them that are heard.
+    pub heard: usize,
 }
 
 /// The Pods of a feed, by name.
@@ -91,11 +102,17 @@ impl<T: Send + Sync + 'static> Feeds<T> {
     pub fn tellers(&self) -> watch::Receiver<Arc<Tellers<T>>> {
         self.tellers.clone()
     }
+
+    /// How many Pods there are, and how many of them are heard at the moment.
+    pub fn heard(&self) -> Heard {
+        let tellers = self.tellers.borrow();
+        Heard { pods: tellers.len(), heard: tellers.values().filter(|teller| teller.is_heard).count() }
+    }
 }
 
 impl<T> Clone for Teller<T> {
     fn clone(&self) -> Self {
-        Self { node: self.node.clone(), base: self.base.clone(), told: self.told.clone() }
+        Self { node: self.node.clone(), base: self.base.clone(), told: self.told.clone(), is_heard: self.is_heard }
     }
 }
 
@@ -150,7 +167,7 @@ impl<T: Send + Sync + 'static> Listener<T> {
             tellers.retain(|name, _| listening.contains_key(name));
             for (name, place) in &there {
                 let Place { node, base } = place.clone();
-                tellers.entry(name.clone()).or_insert(Teller { node, base, told: None });
+                tellers.entry(name.clone()).or_insert(Teller { node, base, told: None, is_heard: false });
             }
         });
         for (name, place) in there {
@@ -164,37 +181,76 @@ impl<T: Send + Sync + 'static> Listener<T> {
 
     /// Hears a Pod, again and again.
     async fn listen(&self, name: &str, url: &str) {
-        let mut pause = PAUSE;
+        // Since when the Pod, once heard, is not any more.
+        let (silent, silence) = watch::channel(None);
+        tokio::join!(self.hear(name, url, &silent), self.forget(name, silence));
+    }
+
+    async fn hear(&self, name: &str, url: &str, silent: &watch::Sender<Option<Instant>>) {
+        let (mut pause, mut trouble) = (PAUSE, None);
         loop {
             let mut is_heard = false;
             let heard = hear(&self.http, url, self.feed.token.as_ref(), |data| {
                 is_heard = true;
-                if let Some(told) = (self.read)(data) {
-                    self.put(name, Some(told));
+                silent.send_replace(None);
+                if trouble.take().is_some() {
+                    tracing::info!(pod = name, selector = self.feed.selector, "a Pod is heard");
                 }
+                let told = (self.read)(data).map(Arc::new);
+                self.change(name, |teller| {
+                    let before = std::mem::replace(&mut teller.is_heard, true);
+                    let news = told.is_some();
+                    teller.told = told.or_else(|| teller.told.take());
+                    news || !before
+                });
             });
             match heard.await {
                 Ok(()) => tracing::debug!(pod = name, "a Pod has ended what it told"),
-                Err(error) => tracing::debug!(pod = name, error = chain(&error), "a Pod is not heard at the moment"),
+                Err(error) => {
+                    // Each trouble once, and not with each try.
+                    let what = error.to_string();
+                    if trouble.as_ref() != Some(&what) {
+                        let (error, selector) = (chain(&error), self.feed.selector);
+                        tracing::warn!(pod = name, selector, error, "a Pod is not heard; it is tried again and again");
+                        trouble = Some(what);
+                    }
+                }
             }
-            if self.feed.silence == Silence::Forgotten {
-                self.put(name, None);
+            if is_heard {
+                silent.send_replace(Some(Instant::now()));
+                self.change(name, |teller| std::mem::replace(&mut teller.is_heard, false));
             }
             pause = if is_heard { PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
             sleep(pause).await;
         }
     }
 
-    fn put(&self, name: &str, told: Option<T>) {
+    /// Forgets what a Pod told when it has been silent for too long.
+    async fn forget(&self, name: &str, mut silence: watch::Receiver<Option<Instant>>) {
+        let Silence::ForgottenAfter(patience) = self.feed.silence else { return };
+        loop {
+            let since = *silence.borrow_and_update();
+            tokio::select! {
+                // What has just been heard is not forgotten.
+                biased;
+                changed = silence.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+                () = until(since.map(|since| since + patience)) => {}
+            }
+            self.change(name, |teller| teller.told.take().is_some());
+            if silence.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Changes what is known of a Pod, by what says whether that is news.
+    fn change(&self, name: &str, change: impl FnOnce(&mut Teller<T>) -> bool) {
         self.tell.send_if_modified(|tellers| {
-            let Some(before) = tellers.get(name) else { return false };
-            if told.is_none() && before.told.is_none() {
-                return false;
-            }
-            if let Some(teller) = Arc::make_mut(tellers).get_mut(name) {
-                teller.told = told.map(Arc::new);
-            }
-            true
+            // What a reader still has is copied, which is no more than pointers.
+            Arc::make_mut(tellers).get_mut(name).is_some_and(change)
         });
     }
 }

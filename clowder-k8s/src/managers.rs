@@ -1,6 +1,6 @@
 //! The nodes' storage managers: where they are, and what they have.
 
-use crate::feeds::{Feed, Feeds, Silence, Tellers};
+use crate::feeds::{Feed, Feeds, Heard, Silence, Tellers};
 use clowder_core::stock::{Stock, StockSource, Stocks};
 use clowder_core::{BoxStream, NodeName, Secret};
 use futures::StreamExt;
@@ -27,6 +27,11 @@ impl StorageManagers {
         let feed = Feed { selector: SELECTOR, port: PORT, path: "/events", token, silence: Silence::Nothing };
         let read = |data: &[u8]| serde_json::from_slice(data).ok();
         Self { feeds: Feeds::follow(client, namespace, feed, read) }
+    }
+
+    /// How many there are and are heard.
+    pub fn heard(&self) -> Heard {
+        self.feeds.heard()
     }
 
     /// The base URL of a node's manager, where it has one.
@@ -59,7 +64,10 @@ mod tests {
     #[test]
     fn a_node_that_tells_nothing_has_no_stock() {
         let teller = |node: &str, told: Option<Stock>| {
-            (format!("pod-{node}"), Teller { node: node.into(), base: String::new(), told: told.map(Arc::new) })
+            (
+                format!("pod-{node}"),
+                Teller { node: node.into(), base: String::new(), told: told.map(Arc::new), is_heard: true },
+            )
         };
         let whole = Stock { complete: ["builtin:kitten".parse().unwrap()].into(), ..Stock::default() };
         let tellers = Tellers::from([teller("a", Some(whole.clone())), teller("b", None)]);

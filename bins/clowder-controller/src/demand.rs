@@ -2,16 +2,21 @@
 
 use clowder_core::demand::{DemandSource, Demands};
 use clowder_core::{BoxStream, Secret};
-use clowder_k8s::feeds::{Feed, Feeds, Silence, Tellers};
+use clowder_k8s::feeds::{Feed, Feeds, Heard, Silence, Tellers};
 use futures::StreamExt;
 use kube::Client;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// The Pods of the gateways' Deployment.
 const SELECTOR: &str = "app.kubernetes.io/name=clowder-gateway";
 /// The port they listen on.
 const PORT: u16 = 3090;
+
+/// How long what a gateway told stands while it is not heard. A connection that breaks is no reason to take its requests for
+/// done; one that stays away has none that anybody knows of.
+const STANDING: Duration = Duration::from_secs(60);
 
 /// All gateways of a namespace, followed for as long as it lives.
 pub(crate) struct GatewayDemands(Feeds<Demands>);
@@ -24,10 +29,14 @@ impl GatewayDemands {
             port: PORT,
             path: "/api/v1/demand",
             token: Some(token),
-            // One that is not heard has no demand that anybody knows of.
-            silence: Silence::Forgotten,
+            silence: Silence::ForgottenAfter(STANDING),
         };
         Self(Feeds::follow(client, namespace, feed, |data| serde_json::from_slice(data).ok()))
+    }
+
+    /// How many there are and are heard.
+    pub(crate) fn heard(&self) -> Heard {
+        self.0.heard()
     }
 }
 
@@ -70,7 +79,7 @@ mod tests {
     fn the_demand_at_those_that_are_heard_is_added_up() {
         let teller = |pod: &str, told: Option<&str>| {
             let told = told.map(|data| Arc::new(serde_json::from_str(data).unwrap()));
-            (pod.to_owned(), Teller { node: "n".into(), base: String::new(), told })
+            (pod.to_owned(), Teller { node: "n".into(), base: String::new(), told, is_heard: true })
         };
         assert_eq!(sum(&[teller("a", None)].into()), None);
         let heard = [teller("a", Some(r#"{"m":2}"#)), teller("b", Some(r#"{"m":1,"n":4}"#)), teller("c", None)];

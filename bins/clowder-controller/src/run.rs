@@ -2,7 +2,7 @@
 
 use crate::demand::GatewayDemands;
 use crate::error::Error;
-use crate::health::{self, Health};
+use crate::health::{self, Health, HeardNow};
 use crate::leadership::{Leadership, NoteRenewals};
 use crate::metrics::{CountCalls, MeasuredBackend, MeasuredPlacement, Metrics};
 use clowder_core::placement::MemoryFit;
@@ -78,10 +78,10 @@ impl Run {
         let config = Config::infer().await.map_err(|error| Error::Config(kube::Error::InferConfig(error)))?;
         let client = client(&config, &metrics).map_err(Error::Config)?;
         let namespace = self.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-        let parts = self.parts(&client, &namespace, storage_token, &metrics);
+        let (parts, feeds) = self.parts(&client, &namespace, admin_token, storage_token, &metrics);
         let (statuses_told, statuses) = watch::channel(None);
         let (inventory, _follower) = follow(parts.backend.as_ref());
-        let health = health::router(Health { inventory, statuses, metrics: metrics.clone() });
+        let health = health::router(Health { inventory, statuses, feeds, metrics: metrics.clone() });
         let _serving = AbortOnDropHandle::new(tokio::spawn(axum::serve(listener, health).into_future()));
 
         let client_of_lease = |notes: NoteRenewals| {
@@ -89,7 +89,7 @@ impl Run {
             Ok(builder.with_layer(&CountCalls::new(&metrics)).with_layer(&notes).build())
         };
         let leadership = Leadership::new(client_of_lease, &namespace, self.identity.as_deref()).await?;
-        let lead = || lead(client.clone(), &namespace, &parts, admin_token.clone(), &metrics, &statuses_told);
+        let lead = || lead(client.clone(), &parts, &metrics, &statuses_told);
         let outcome = tokio::select! {
             outcome = leadership.follow(lead) => outcome,
             _ = terminated.recv() => Ok(()),
@@ -100,12 +100,25 @@ impl Run {
     }
 
     /// What is followed from the start, so that whoever comes to lead knows it.
-    fn parts(&self, client: &Client, namespace: &str, storage_token: Option<Secret>, metrics: &Metrics) -> Parts {
+    fn parts(
+        &self,
+        client: &Client,
+        namespace: &str,
+        admin_token: Option<Secret>,
+        storage_token: Option<Secret>,
+        metrics: &Metrics,
+    ) -> (Parts, Vec<(&'static str, HeardNow)>) {
         let desired = Arc::new(KubernetesDesired::new(client.clone(), namespace));
         let pods = KubernetesBackend::new(client.clone(), self.template(namespace)).owned_by(&desired);
         let managers = Arc::new(StorageManagers::follow(client.clone(), namespace, storage_token));
-        let backend = StockedBackend::new(Arc::new(pods), desired.clone(), managers);
-        Parts { desired, backend: Arc::new(MeasuredBackend::new(Arc::new(backend), metrics)) }
+        let backend = StockedBackend::new(Arc::new(pods), desired.clone(), managers.clone());
+        let backend = Arc::new(MeasuredBackend::new(Arc::new(backend), metrics));
+        let demand = admin_token.map(|token| Arc::new(GatewayDemands::follow(client.clone(), namespace, token)));
+        let mut feeds: Vec<(&'static str, HeardNow)> = vec![("storage", Arc::new(move || managers.heard()))];
+        if let Some(demand) = demand.clone() {
+            feeds.push(("gateway", Arc::new(move || demand.heard())));
+        }
+        (Parts { desired, backend, demand }, feeds)
     }
 
     fn template(&self, namespace: &str) -> WorkerTemplate {
@@ -122,6 +135,7 @@ impl Run {
 struct Parts {
     desired: Arc<KubernetesDesired>,
     backend: Arc<dyn Backend>,
+    demand: Option<Arc<GatewayDemands>>,
 }
 
 /// A client of the cluster whose calls are counted.
@@ -144,9 +158,7 @@ fn follow(backend: &dyn Backend) -> (watch::Receiver<Option<Arc<Inventory>>>, Ab
 /// The loop, and the statuses of the models as it sees them.
 async fn lead(
     client: Client,
-    namespace: &str,
-    Parts { desired, backend }: &Parts,
-    admin_token: Option<Secret>,
+    Parts { desired, backend, demand }: &Parts,
     metrics: &Metrics,
     told: &watch::Sender<Option<Arc<ModelStatuses>>>,
 ) -> Result<(), Error> {
@@ -155,8 +167,8 @@ async fn lead(
     let sources = Arc::new(sources.with(BuiltinSource::new([("kitten", KITTEN)])));
     let placement = MeasuredPlacement::new(MemoryFit, metrics);
     let mut reconciler = Reconciler::new(desired.clone(), backend.clone(), Arc::new(placement), sources);
-    if let Some(token) = admin_token {
-        reconciler = reconciler.with_demand(Arc::new(GatewayDemands::follow(client.clone(), namespace, token)));
+    if let Some(demand) = demand {
+        reconciler = reconciler.with_demand(demand.clone());
     }
     let mut statuses = reconciler.statuses();
     let budgets = BudgetWriter::new(client.clone(), desired, reconciler.statuses());

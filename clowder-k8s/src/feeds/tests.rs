@@ -84,18 +84,42 @@ async fn a_pod_is_heard_from_its_address_to_its_end() {
     eventually(&mut seen, "its end", |tellers| tellers.is_empty()).await;
 }
 
-#[tokio::test]
-async fn silence_may_mean_that_there_is_nothing_to_tell() {
+/// A feed's Pod `a` on this machine that has said `one` and ended its answer.
+async fn fell_silent(silence: Silence) -> (Speaker, impl futures::Stream<Item = Arc<Tellers<String>>> + Unpin) {
     let (port, say) = server().await;
-    let (listener, tellers) = listener(port, Silence::Forgotten);
+    let (listener, tellers) = listener(port, silence);
     let mut listening = BTreeMap::new();
     let place = Place { node: "n".into(), base: format!("http://127.0.0.1:{port}") };
     listener.listen_to([("a".to_owned(), place)].into(), &mut listening);
     let mut seen = updates(tellers);
     say.try_send("data:one\n").unwrap();
-    eventually(&mut seen, "what it says", |tellers| told(tellers, "a").is_some()).await;
+    eventually(&mut seen, "what it says", |tellers| told(tellers, "a").is_some() && tellers["a"].is_heard).await;
     say.try_send("").unwrap();
-    eventually(&mut seen, "that it is not heard", |tellers| told(tellers, "a").is_none()).await;
+    (Speaker { say, _listening: listening }, seen)
+}
+
+struct Speaker {
+    say: mpsc::Sender<&'static str>,
+    _listening: BTreeMap<String, (Place, AbortOnDropHandle<()>)>,
+}
+
+#[tokio::test]
+async fn what_was_told_may_be_too_old_after_a_while() {
+    let (_speaker, mut seen) = fell_silent(Silence::ForgottenAfter(Duration::ZERO)).await;
+    eventually(&mut seen, "that it is forgotten", |tellers| told(tellers, "a").is_none()).await;
+}
+
+#[tokio::test]
+async fn what_was_told_stands_for_that_while() {
+    let (speaker, mut seen) = fell_silent(Silence::ForgottenAfter(Duration::from_secs(3600))).await;
+    let silent = eventually(&mut seen, "that it is not heard", |tellers| !tellers["a"].is_heard).await;
+    assert_eq!(told(&silent, "a").as_deref(), Some("one"));
+    speaker.say.try_send("data:two\n").unwrap();
+    eventually(&mut seen, "what it says when it is heard again", |tellers| {
+        assert!(told(tellers, "a").is_some());
+        told(tellers, "a").as_deref() == Some("two") && tellers["a"].is_heard
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -104,7 +128,7 @@ async fn a_pod_at_another_address_is_another() {
     let mut listening = BTreeMap::new();
     let place = |host: &str| Place { node: "n".into(), base: format!("http://{host}:9") };
     listener.listen_to([("a".to_owned(), place("127.0.0.1"))].into(), &mut listening);
-    listener.put("a", Some("one".to_owned()));
+    listener.change("a", |teller| teller.told.replace(Arc::new("one".to_owned())).is_none());
     listener.listen_to([("a".to_owned(), place("127.0.0.1"))].into(), &mut listening);
     assert_eq!(told(&tellers.borrow(), "a").as_deref(), Some("one"));
     listener.listen_to([("a".to_owned(), place("127.0.0.2"))].into(), &mut listening);
