@@ -321,8 +321,8 @@ async fn a_model_wakes_with_its_first_request_and_sleeps_after_its_last() {
     assert_eq!(before.elapsed(), Duration::from_secs(20), "after the delay");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_model_that_wakes_takes_the_memory_of_one_that_lingers() {
+/// Models `first` and `second`, both asleep, where there is room for one worker.
+async fn room_for_one() -> (Cluster, Arc<DemandBoard>) {
     let (desired, board) = (Arc::new(InMemoryDesired::new()), DemandBoard::new());
     // Room for one worker.
     let backend = Arc::new(InMemoryBackend::new([Node::with_memory("a", 100 << 20)]));
@@ -339,6 +339,12 @@ async fn a_model_that_wakes_takes_the_memory_of_one_that_lingers() {
         cluster.desired.update(&spec.name.clone(), Box::new(|_| Ok(Some(spec)))).await.unwrap();
         cluster.until(name, "asleep", |status| status.phase == ModelPhase::Idle).await;
     }
+    (cluster, board)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_wakes_takes_the_memory_of_one_that_lingers() {
+    let (mut cluster, board) = room_for_one().await;
     let before = Instant::now();
     let request = board.enter("first".parse().unwrap());
     cluster.until("first", "awake", |status| status.ready() == 1).await;
@@ -351,4 +357,16 @@ async fn a_model_that_wakes_takes_the_memory_of_one_that_lingers() {
     assert_eq!((gone.phase, gone.spec.replicas), (ModelPhase::Idle, 0), "what made room is not missed");
     assert_eq!(before.elapsed(), Duration::ZERO, "nobody waits for the delay");
     drop(waiting);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_was_asked_for_wakes_though_nobody_waits_any_more() {
+    let (mut cluster, board) = room_for_one().await;
+    let request = board.enter("first".parse().unwrap());
+    cluster.until("first", "awake", |status| status.ready() == 1).await;
+    let waiting = board.enter("second".parse().unwrap());
+    cluster.until("second", "told that there is no room", |status| status.reason.is_some()).await;
+    drop(waiting);
+    drop(request);
+    cluster.until("second", "awake", |status| status.ready() == 1).await;
 }
