@@ -21,8 +21,14 @@ pub struct Stock {
     pub incomplete: BTreeMap<ModelUrl, FetchProgress>,
 }
 
-/// The stock of each node that tells its own; of the others nothing is known.
-pub type Stocks = BTreeMap<NodeName, Arc<Stock>>;
+/// What is known of the nodes' stock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stocks {
+    /// The stock of each node that tells its own; of the others nothing is known.
+    pub told: BTreeMap<NodeName, Arc<Stock>>,
+    /// The nodes that can have models at all, once that is known: a worker on any other would wait for its model for ever.
+    pub keepers: Option<BTreeSet<NodeName>>,
+}
 
 /// Tells what the nodes have: the storage managers of a cluster.
 pub trait StockSource: Send + Sync {

@@ -51,9 +51,13 @@ impl StockSource for StorageManagers {
 
 /// What each node has. Where two managers are on one node, as for a moment when one follows the other, any of them tells:
 /// they tell of the same folder.
+///
+/// A node without a manager can have no model. But where there is none at all, they have not been listed yet, or none has
+/// been started: then nothing is known of any node.
 fn stocks(tellers: &Tellers<Stock>) -> Stocks {
     let told = |teller: &crate::feeds::Teller<Stock>| Some((teller.node.clone(), Arc::clone(teller.told.as_ref()?)));
-    tellers.values().filter_map(told).collect()
+    let keepers = (!tellers.is_empty()).then(|| tellers.values().map(|teller| teller.node.clone()).collect());
+    Stocks { told: tellers.values().filter_map(told).collect(), keepers }
 }
 
 #[cfg(test)]
@@ -71,6 +75,13 @@ mod tests {
         };
         let whole = Stock { complete: ["builtin:kitten".parse().unwrap()].into(), ..Stock::default() };
         let tellers = Tellers::from([teller("a", Some(whole.clone())), teller("b", None)]);
-        assert_eq!(stocks(&tellers), Stocks::from([("a".into(), Arc::new(whole))]));
+        let stocks = stocks(&tellers);
+        assert_eq!(stocks.told, [("a".into(), Arc::new(whole))].into());
+        assert_eq!(stocks.keepers, Some(["a".into(), "b".into()].into()), "one that is not heard is there nonetheless");
+    }
+
+    #[test]
+    fn before_there_is_any_manager_nothing_is_known() {
+        assert_eq!(stocks(&Tellers::default()), Stocks::default());
     }
 }

@@ -4,6 +4,7 @@ use super::{Stock, StockSource, Stocks};
 use crate::BoxStream;
 use crate::backend::{Backend, BackendError, LogOptions};
 use crate::desired::{DesiredModels, DesiredStore};
+use crate::due::until;
 use crate::node::{Inventory, Node, NodeName};
 use crate::plan::Action;
 use crate::worker::{Worker, WorkerId, WorkerState};
@@ -12,7 +13,7 @@ use futures::{FutureExt, StreamExt, stream};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 /// The least time between two inventories that differ in stock alone: many nodes that fetch are no reason to plan anew
 /// many times a second.
@@ -21,7 +22,8 @@ const PACE: Duration = Duration::from_secs(1);
 /// Another backend, with what is known of its nodes' stock put into its inventories: [`Node::cached`] lists the models
 /// that are whole on a node, and [`WorkerState::Fetching`] says how far the node is with the worker's model; once that is whole, the worker is [starting](WorkerState::Starting).
 ///
-/// Of a node whose stock is not known, the inventories say what the other backend says.
+/// Of a node whose stock is not known, the inventories say what the other backend says; but one that can have no models takes no
+/// new workers.
 pub struct StockedBackend {
     backend: Arc<dyn Backend>,
     /// Says where the models come from, which is what their files are known by on a node.
@@ -140,11 +142,14 @@ struct Stocked(BTreeMap<NodeName, Made>);
 
 impl Stocked {
     fn inventory(&mut self, bare: &Arc<Inventory>, desired: &DesiredModels, stocks: &Stocks) -> Arc<Inventory> {
-        self.0.retain(|name, _| stocks.contains_key(name) && bare.nodes.contains_key(name));
+        self.0.retain(|name, _| stocks.told.contains_key(name) && bare.nodes.contains_key(name));
         let mut inventory = Inventory::clone(bare);
         for (name, node) in &mut inventory.nodes {
-            if let Some(stock) = stocks.get(name) {
+            if let Some(stock) = stocks.told.get(name) {
                 *node = self.node(node, stock);
+            }
+            if node.schedulable && stocks.keepers.as_ref().is_some_and(|keepers| !keepers.contains(name)) {
+                Arc::make_mut(node).schedulable = false;
             }
         }
         for worker in inventory.workers.values_mut() {
@@ -171,18 +176,11 @@ impl Stocked {
 fn fetching(worker: &Worker, desired: &DesiredModels, stocks: &Stocks) -> Option<WorkerState> {
     let WorkerState::Fetching(_) = worker.state else { return None };
     let source = &desired.get(&worker.model)?.spec.source;
-    let stock = stocks.get(&worker.node)?;
+    let stock = stocks.told.get(&worker.node)?;
     if stock.complete.contains(source) {
         return Some(WorkerState::Starting);
     }
     Some(WorkerState::Fetching(*stock.incomplete.get(source)?))
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due).await,
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ impl StockSource for Board {
 
 impl Board {
     fn put(&self, node: &str, stock: Stock) {
-        self.0.send_modify(|stocks| drop(Arc::make_mut(stocks).insert(node.into(), Arc::new(stock))));
+        self.0.send_modify(|stocks| drop(Arc::make_mut(stocks).told.insert(node.into(), Arc::new(stock))));
     }
 }
 
@@ -113,4 +113,17 @@ async fn what_the_backend_says_is_told_at_once_and_what_is_the_same_is_not_made_
     assert_eq!(second.workers.values().next().unwrap().state, WorkerState::Starting);
     let node = NodeName::from("b");
     assert!(Arc::ptr_eq(&first.nodes[&node], &second.nodes[&node]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_can_have_no_models_takes_no_new_workers() {
+    let house = house().await;
+    let mut seen = house.backend.watch();
+    let open = |inventory: &Inventory| inventory.nodes.values().map(|node| node.schedulable).collect::<Vec<_>>();
+    assert_eq!(open(&seen.next().await.unwrap()), [true, true], "while nobody knows");
+    house.board.0.send_modify(|stocks| Arc::make_mut(stocks).keepers = Some(["a".into()].into()));
+    let told = eventually(&mut seen, "that one is closed", |inventory| open(inventory) == [true, false]).await;
+    assert_eq!(*house.backend.inventory().await.unwrap(), *told);
+    house.board.0.send_modify(|stocks| Arc::make_mut(stocks).keepers = Some(["a".into(), "b".into()].into()));
+    eventually(&mut seen, "that it is open again", |inventory| open(inventory) == [true, true]).await;
 }
