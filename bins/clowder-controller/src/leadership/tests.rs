@@ -1,6 +1,6 @@
 use super::*;
 use clowder_core::BoxError;
-use kube::client::Body;
+use kube::client::{Body, ClientBuilder};
 use serde_json::{Value, json};
 use std::sync::Mutex;
 use tower::service_fn;
@@ -110,4 +110,14 @@ async fn one_whose_lease_another_took_stops() {
     server.take_over();
     leads.wait_for(|leads| !*leads).await.unwrap();
     assert!(!server.is_free());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_answers_is_given_up_on() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = Config::new(format!("http://{}", silent.local_addr().unwrap()).parse().unwrap());
+    let client =
+        |noted: NoteRenewals| Ok(ClientBuilder::try_from(Leadership::config(&config))?.with_layer(&noted).build());
+    let answer = tokio::time::timeout(TERM, Leadership::new(client, "n", Some("this"))).await;
+    assert!(answer.expect("a call ends before the term does").is_err());
 }
