@@ -80,7 +80,7 @@ pub struct Spec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "aliases")]
     pub aliases: Vec<String>,
-    /// Where the model's bytes come from: hf://OWNER/REPO:QUANT, hf://OWNER/REPO/FILE.gguf, https://..., file:///PATH.
+    /// Where the model's bytes come from: hf://OWNER/REPO:QUANT, hf://OWNER/REPO/FILE.gguf, https://...
     #[schemars(length(min = 1, max = MAX_LENGTH), extend("x-kubernetes-validations" = [{
         "rule": "self == oldSelf",
         "message": "the source of a model does not change: make another model",

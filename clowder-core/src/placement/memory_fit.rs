@@ -36,6 +36,7 @@ impl Placement for MemoryFit {
     fn plan(&self, wanted: &[Wanted], inventory: &Inventory) -> Plan {
         let mut planning = Planning::new(wanted, inventory);
         (0..planning.models.len()).for_each(|model| planning.model(model));
+        planning.clear_away();
         let Planning { mut stops, starts, unplaced, .. } = planning;
         stops.extend(starts);
         Plan { actions: stops, unplaced }
@@ -125,10 +126,6 @@ impl<'a> Planning<'a> {
         }
         for worker in unwanted {
             self.stop(worker);
-            // Nobody will ask for its name again, and so nobody would clear away what a backend keeps of it.
-            if worker.state == WorkerState::Stopped {
-                self.stops.push(Action::Stop { worker: worker.id.clone() });
-            }
         }
         for model in &mut self.models {
             let revision = model.wanted.spec.revision();
@@ -145,6 +142,15 @@ impl<'a> Planning<'a> {
                 self.places[at].leave(&worker.id);
             }
         }
+    }
+
+    /// What a backend keeps of workers that are gone goes, where nobody starts under their names: it may have its memory from
+    /// the node still.
+    fn clear_away(&mut self) {
+        let names: HashSet<&WorkerId> = self.starts.iter().map(Action::worker).collect();
+        let gone = self.inventory.workers.values().filter(|worker| worker.state == WorkerState::Stopped);
+        let gone = gone.filter(|worker| !names.contains(&worker.id));
+        self.stops.extend(gone.map(|worker| Action::Stop { worker: worker.id.clone() }));
     }
 
     fn model(&mut self, model: usize) {

@@ -30,6 +30,8 @@ const CREDENTIALS_KEY: &str = "credentials";
 const USER: i64 = 10_001;
 const TOKENS: &str = "/etc/clowder/tokens";
 const MODEL_FILE: &str = "/model/model.gguf";
+/// `fetch` makes it beside the model's file: what the worker locks, so that the storage manager does not remove the model.
+const MODEL_HOLD: &str = "/model/model.gguf.hold";
 /// Between being taken out of all routes and being told to end: routes lag behind a little.
 const PRE_STOP_SECONDS: u64 = 2;
 /// What is left of the grace once a worker has given up on what it had, for it to say so and end.
@@ -270,6 +272,7 @@ fn runtime_args(start: &StartWorker, template: &WorkerTemplate) -> Vec<String> {
     let given = |number: Option<u32>| number.map(|number| number.to_string());
     [
         ("model-path", Some(MODEL_FILE.to_owned())),
+        ("hold", Some(MODEL_HOLD.to_owned())),
         ("alias", Some(start.spec.name.to_string())),
         ("host", Some("0.0.0.0".to_owned())),
         ("port", Some(PORT.to_string())),

@@ -66,6 +66,8 @@ fn the_name_of_a_worker_that_is_gone_is_free_again() {
     let plan = MemoryFit.plan(&model, &inventory);
     assert_eq!(plan.actions.iter().map(Action::worker).collect::<Vec<_>>(), [&gone]);
     assert!(matches!(plan.actions[0], Action::Start(_)));
+    let fewer = MemoryFit.plan(&[wanted(spec("m", 1), GIB)], &inventory);
+    assert_eq!(fewer.actions, [Action::Stop { worker: gone.clone() }], "nobody takes its name");
     let forgotten = MemoryFit.plan(&[], &inventory);
     assert!(forgotten.actions.contains(&Action::Stop { worker: gone }), "{forgotten:?}");
 }
