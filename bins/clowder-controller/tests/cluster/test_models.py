@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import NAMESPACE, Gateway, eventually, is_ready, kubectl, model, read, read_all, state, workers
+from conftest import Gateway, eventually, is_ready, kubectl, model, read, read_all, state, workers
 
 
 def curl(*arguments: str) -> str:
@@ -96,4 +96,3 @@ def test_the_command_speaks_to_a_cluster(gateway: Gateway, kitten: str, tmp_path
     assert clowder("logs", worker).strip()
     clowder("rm", "calico")
     eventually("calico is gone", lambda: not read_all("pods", f"clowder.dev/model=calico"))
-    assert NAMESPACE
