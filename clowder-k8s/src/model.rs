@@ -49,7 +49,7 @@ const QUANTITY: &str = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE
         .message("metadata.name is the name of the model already: take it out of spec.aliases"),
     printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
     printcolumn = r#"{"name":"Ready","type":"integer","jsonPath":".status.ready"}"#,
-    printcolumn = r#"{"name":"Desired","type":"integer","jsonPath":".spec.replicas"}"#,
+    printcolumn = r#"{"name":"Desired","type":"integer","jsonPath":".status.desiredReplicas"}"#,
     printcolumn = r#"{"name":"Min","type":"integer","jsonPath":".spec.autoscaling.min","priority":1}"#,
     printcolumn = r#"{"name":"Max","type":"integer","jsonPath":".spec.autoscaling.max","priority":1}"#,
     printcolumn = r#"{"name":"Alias","type":"string","jsonPath":".spec.alias","priority":1}"#,

@@ -31,6 +31,10 @@ pub struct Status {
     /// Why it does not serve as asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Workers there shall be: those asked for, or those that the demand is worth at this moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32", range(min = 0, max = i32::MAX), extend("format" = "int32"))]
+    pub desired_replicas: Option<u32>,
     /// Workers there are, serving or not.
     #[schemars(range(min = 0, max = i32::MAX), extend("format" = "int32"))]
     pub replicas: u32,
@@ -177,6 +181,7 @@ impl Status {
         Self {
             phase: Phase::from(model.phase),
             reason: model.reason.as_deref().map(brief),
+            desired_replicas: Some(model.spec.replicas.min(i32::MAX.unsigned_abs())),
             replicas: saturated(model.workers.len()),
             ready: saturated(model.ready()),
             observed_generation: i64::try_from(model.generation).unwrap_or(i64::MAX),
@@ -192,6 +197,7 @@ impl Status {
         Self {
             phase: Phase::Failed,
             reason: None,
+            desired_replicas: None,
             replicas: 0,
             ready: 0,
             observed_generation: 0,
@@ -335,7 +341,7 @@ mod tests {
             })
         };
         let expected = serde_json::json!({
-            "phase": "Degraded", "reason": "no room", "replicas": 2, "ready": 1, "observedGeneration": 7,
+            "phase": "Degraded", "reason": "no room", "desiredReplicas": 1, "replicas": 2, "ready": 1, "observedGeneration": 7,
             "workers": [
                 { "name": "m-0-0", "node": "a", "state": "ready" },
                 { "name": "m-0-1", "node": "a", "state": "pending" },

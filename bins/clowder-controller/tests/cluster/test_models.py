@@ -40,9 +40,9 @@ def test_a_resource_is_applied_waited_for_scaled_and_listed(gateway: Gateway):
     assert "Clowder" in gateway.ask("tabby")
     kubectl("scale", "model/tabby", "--replicas=2")
     eventually("two workers", lambda: sum(map(is_ready, workers("tabby"))) == 2)
-    header, *rows = kubectl("get", "models").splitlines()
-    assert header.split()[:2] == ["NAME", "PHASE"], header
-    assert any(row.split()[0] == "tabby" for row in rows), rows
+    listed = lambda: [row.split()[:4] for row in kubectl("get", "models").splitlines()]
+    assert listed()[0] == ["NAME", "PHASE", "READY", "DESIRED"], listed()
+    eventually("two of two are listed", lambda: ["tabby", "Ready", "2", "2"] in listed())
     status = read("model", "tabby")["status"]
     assert status["observedGeneration"] == read("model", "tabby")["metadata"]["generation"]
     kubectl("scale", "model/tabby", "--replicas=0")
