@@ -78,7 +78,13 @@ impl ModelView {
             // Nobody shall take the state of an older record for that of this one.
             _ => {
                 let phase = if ready > 0 { ModelPhase::Degraded } else { ModelPhase::Pending };
-                (spec.replicas, phase, Some(format!("generation {} is being planned", desired.generation)))
+                let replicas = match (spec.autoscaling, status) {
+                    // The record's own number says nothing: those of the moment before stand until others are planned.
+                    (Some(Autoscaling { min, max, .. }), Some(status)) => status.spec.replicas.clamp(min.min(max), max),
+                    (Some(bounds), None) => bounds.min,
+                    (None, _) => spec.replicas,
+                };
+                (replicas, phase, Some(format!("generation {} is being planned", desired.generation)))
             }
         };
         Some(Self {
