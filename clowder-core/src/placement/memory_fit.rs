@@ -74,7 +74,7 @@ struct Ask<'a> {
     model: usize,
     spec: &'a Arc<ModelSpec>,
     need: Need<'a>,
-    /// Nodes that carry the labels it asks for and take new workers, in order.
+    /// Nodes that carry the labels it asks for and take new workers of it, in order.
     open: Vec<PlaceIndex>,
 }
 
@@ -194,11 +194,12 @@ impl<'a> Planning<'a> {
 
     fn ask(&self, model: usize, memory: u64) -> Ask<'a> {
         let spec = &self.models[model].wanted.spec;
-        let may_run = |place: &Place<'_>| place.node.schedulable && carries(place.node, spec);
+        let accelerators = spec.placement.accelerators.as_ref();
+        let may_run = |place: &Place<'_>| place.node.is_open_to(accelerators) && carries(place.node, spec);
         Ask {
             model,
             spec,
-            need: Need { memory, accelerators: spec.placement.accelerators.as_ref() },
+            need: Need { memory, accelerators },
             open: (0..self.places.len()).filter(|&at| may_run(&self.places[at])).collect(),
         }
     }

@@ -1,7 +1,7 @@
 //! For [`Placement`]: the suite.
 
 use crate::model::{AcceleratorRequest, ModelSpec};
-use crate::node::{Accelerator, Inventory, Node};
+use crate::node::{Accelerator, Inventory, Node, Openness};
 use crate::placement::{Placement, Wanted};
 use crate::plan::{Action, Plan};
 use crate::worker::{Worker, WorkerState};
@@ -49,7 +49,7 @@ fn counts(placement: &dyn Placement) {
 /// Only where the rules allow.
 fn rules(placement: &dyn Placement) {
     let mut closed = Node::with_memory("closed", 100);
-    closed.schedulable = false;
+    closed.openness = Openness::Closed;
     let mut labelled = Node::with_memory("labelled", 100);
     labelled.labels.insert("disk".to_owned(), "fast".to_owned());
     let mut inventory = nodes([closed, labelled, Node::with_memory("plain", 100)]);
@@ -76,6 +76,12 @@ fn accelerators(placement: &dyn Placement) {
     let plan = settle(placement, &[wanted("m", 2, 10, asks)], &mut inventory);
     assert_eq!(of(&inventory, "m").map(|worker| worker.node.as_str()).collect::<Vec<_>>(), ["a"]);
     assert_eq!(unplaced(&plan, "m"), 1, "one is left, and two are asked for");
+    set(&mut inventory, "a", Openness::Reserved("gpu".to_owned()));
+    inventory.workers.clear();
+    let plan = settle(placement, &[wanted("n", 9, 20, |_| ()), wanted("m", 1, 10, asks)], &mut inventory);
+    let on_a = |model| of(&inventory, model).filter(|worker| worker.node.as_str() == "a").count();
+    assert_eq!((on_a("n"), on_a("m")), (0, 1), "it is for those that ask for what it has");
+    assert_eq!(unplaced(&plan, "n"), 4, "and the others have the other one");
 }
 
 /// Who comes first has the memory, and who comes later does not take it back.
@@ -127,6 +133,11 @@ fn replacement(placement: &dyn Placement) {
     }
 }
 
+/// Opens or closes a node.
+fn set(inventory: &mut Inventory, node: &str, openness: Openness) {
+    Arc::make_mut(inventory.nodes.get_mut(&node.into()).expect("a node")).openness = openness;
+}
+
 fn nodes<const N: usize>(nodes: [Node; N]) -> Inventory {
     let nodes = nodes.into_iter().map(|node| (node.name.clone(), Arc::new(node)));
     Inventory { nodes: nodes.collect(), ..Inventory::default() }
@@ -175,7 +186,7 @@ fn carry_out(plan: &Plan, inventory: &mut Inventory) {
         match action {
             Action::Start(start) => {
                 let node = inventory.nodes.get(&start.node).expect("a start is on a node that is there");
-                assert!(node.schedulable, "{action}: takes no new workers");
+                assert!(node.is_open_to(start.spec.placement.accelerators.as_ref()), "{action}: takes no such workers");
                 let free = inventory.free_memory(node);
                 assert!(free >= start.memory, "{action}: needs {} and {free} are free", start.memory);
                 let mut worker = Worker::new(start.worker.clone(), start.spec.name.clone(), start.node.clone());
