@@ -5,6 +5,7 @@ use crate::node::{Accelerator, Inventory, Node, Openness};
 use crate::placement::{Placement, Wanted};
 use crate::plan::{Action, Plan};
 use crate::worker::{Worker, WorkerState};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Rounds after which a plan that still changes will not settle.
@@ -21,6 +22,7 @@ pub fn conformance(placement: &dyn Placement) {
     priorities(placement);
     lingering(placement);
     replacement(placement);
+    cordoned(placement);
 }
 
 /// As many as asked for, as far as memory goes.
@@ -133,9 +135,46 @@ fn replacement(placement: &dyn Placement) {
     }
 }
 
-/// Opens or closes a node.
-fn set(inventory: &mut Inventory, node: &str, openness: Openness) {
+/// Who is on a cordoned node is replaced elsewhere, within the surge, and stays where that cannot be.
+fn cordoned(placement: &dyn Placement) {
+    for surge in [None, Some(0), Some(1)] {
+        let mut inventory = nodes([Node::with_memory("a", 100)]);
+        let models = [
+            wanted("m", 2, 10, |spec| spec.rollout.surge = surge),
+            wanted("pinned", 1, 10, |spec| spec.placement.pinned = vec!["a".into()]),
+        ];
+        settle(placement, &models, &mut inventory);
+        for (openness, why) in
+            [(Openness::Cordoned, "there is no room elsewhere"), (Openness::Closed, "it may be back")]
+        {
+            let before = set(&mut inventory, "a", openness);
+            let plan = settle(placement, &models, &mut inventory);
+            assert_eq!((inventory.workers.len(), inventory == before), (3, true), "{why}: {plan:?}");
+            inventory.nodes.insert("b".into(), Arc::new(Node::with_memory("b", 10)));
+        }
+        set(&mut inventory, "a", Openness::Cordoned);
+        let most = surge.map_or(usize::MAX, |surge| 2 + surge as usize);
+        let serve = |inventory: &Inventory| {
+            let serving = of(inventory, "m").count();
+            assert!((1..=most).contains(&serving), "{serving} workers, {surge:?} beyond two");
+        };
+        let on = |inventory: &Inventory, model| {
+            of(inventory, model).map(|worker| worker.node.to_string()).collect::<BTreeSet<_>>()
+        };
+        let plan = settle_with(placement, &models, &mut inventory, serve);
+        assert_eq!(on(&inventory, "m"), BTreeSet::from(["a", "b"].map(str::to_owned)), "as far as there is room");
+        assert_eq!((of(&inventory, "m").count(), unplaced(&plan, "m")), (2, 1), "the other one is told: {plan:?}");
+        inventory.nodes.insert("b".into(), Arc::new(Node::with_memory("b", 100)));
+        settle_with(placement, &models, &mut inventory, serve);
+        assert_eq!((of(&inventory, "m").count(), on(&inventory, "m")), (2, BTreeSet::from(["b".to_owned()])));
+        assert_eq!(on(&inventory, "pinned"), BTreeSet::from(["a".to_owned()]), "a pin is no wish");
+    }
+}
+
+/// Opens or closes a node; returns what there is then.
+fn set(inventory: &mut Inventory, node: &str, openness: Openness) -> Inventory {
     Arc::make_mut(inventory.nodes.get_mut(&node.into()).expect("a node")).openness = openness;
+    inventory.clone()
 }
 
 fn nodes<const N: usize>(nodes: [Node; N]) -> Inventory {

@@ -3,6 +3,7 @@ use crate::node::Openness;
 use crate::plan::Cause;
 
 mod accelerators;
+mod cordon;
 mod priority;
 mod rollout;
 mod scale;
