@@ -327,6 +327,7 @@ mod tests {
             facts: None,
             memory: None,
             workers: vec![Arc::new(serving), Arc::new(waiting)],
+            moving: false,
         }
     }
 

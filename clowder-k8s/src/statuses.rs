@@ -64,6 +64,8 @@ fn told(view: &View, inventory: &Inventory) -> ModelStatuses {
             facts: status.and_then(|status| Some(Arc::new(status.facts.as_ref()?.into()))),
             memory: status.and_then(|status| status.memory),
             workers: workers.remove(name).unwrap_or_default(),
+            // Known to who plans alone, and asked by nobody else.
+            moving: false,
         };
         Some((name.clone(), Arc::new(told)))
     });
@@ -99,6 +101,7 @@ mod tests {
             facts: Some(Arc::new(GgufFacts { architecture: "llama".into(), ..GgufFacts::default() })),
             memory: Some(7),
             workers: vec![Arc::new(worker)],
+            moving: false,
         }
     }
 

@@ -173,7 +173,8 @@ async fn budgets_follow_the_workers_and_leave_with_them() {
         };
         let (spec, workers) = (Arc::new(wanted.clone()), (0..count).map(worker).collect());
         let phase = ModelPhase::Ready;
-        let status = ModelStatus { spec, generation: 1, phase, reason: None, facts: None, memory: None, workers };
+        let status =
+            ModelStatus { spec, generation: 1, phase, reason: None, facts: None, memory: None, workers, moving: false };
         Arc::new(ModelStatuses::from([(wanted.name.clone(), Arc::new(status))]))
     };
     let budgets: Api<PodDisruptionBudget> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
@@ -500,6 +501,7 @@ async fn a_status_is_written_told_and_read_back() {
             facts: Some(Arc::default()),
             memory: Some(1 << 30),
             workers: Vec::new(),
+            moving: false,
         };
         Arc::new(ModelStatuses::from([(wanted.name.clone(), Arc::new(status))]))
     };

@@ -137,7 +137,7 @@ impl NodeView {
             labels: node.labels.clone(),
             capacity: node.capacity.clone(),
             free_memory: snapshot.inventory.free_memory(node),
-            schedulable: node.schedulable,
+            schedulable: node.is_schedulable(),
             cached: node.cached.clone(),
             cache,
             workers: here.map(|worker| worker.id.clone()).collect(),

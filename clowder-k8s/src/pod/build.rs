@@ -111,7 +111,7 @@ fn spec(start: &StartWorker, template: &WorkerTemplate) -> PodSpec {
         }),
         service_account_name: Some(template.service_account.clone()),
         termination_grace_period_seconds: Some(i64::try_from(template.grace.as_secs()).unwrap_or(i64::MAX)),
-        tolerations: Some(["not-ready", "unreachable"].map(leaves_lost_node).into()),
+        tolerations: Some(tolerations(start)),
         volumes: Some(volumes(template)),
         ..PodSpec::default()
     }
@@ -132,6 +132,18 @@ fn on_node(node: &str) -> Affinity {
         }),
         ..Affinity::default()
     }
+}
+
+/// Nodes are often kept for those that ask for their accelerators, by a taint of the accelerators' name.
+fn tolerations(start: &StartWorker) -> Vec<Toleration> {
+    let of_accelerator = |asked: &AcceleratorRequest| Toleration {
+        effect: Some("NoSchedule".to_owned()),
+        key: Some(asked.name.clone()),
+        operator: Some("Exists".to_owned()),
+        ..Toleration::default()
+    };
+    let accelerators = start.spec.placement.accelerators.as_ref().map(of_accelerator);
+    ["not-ready", "unreachable"].map(leaves_lost_node).into_iter().chain(accelerators).collect()
 }
 
 fn leaves_lost_node(taint: &str) -> Toleration {

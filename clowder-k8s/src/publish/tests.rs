@@ -22,7 +22,8 @@ fn statuses(phase: ModelPhase, serving: bool) -> ModelStatuses {
     }
     let name = spec.name.clone();
     let (spec, workers) = (Arc::new(spec), vec![Arc::new(worker)]);
-    let status = ModelStatus { spec, generation: 2, phase, reason: None, facts: None, memory: None, workers };
+    let status =
+        ModelStatus { spec, generation: 2, phase, reason: None, facts: None, memory: None, workers, moving: false };
     [(name, Arc::new(status))].into()
 }
 

@@ -1,7 +1,9 @@
 use super::*;
+use crate::node::Openness;
 use crate::plan::Cause;
 
 mod accelerators;
+mod cordon;
 mod priority;
 mod rollout;
 mod scale;
@@ -117,7 +119,7 @@ fn pins_selectors_and_closed_nodes_are_kept_to() {
     assert_eq!(plan.unplaced[0].reason, "no node carries gpu=yes");
 
     let mut closed = Node::with_memory("a", GIB);
-    closed.schedulable = false;
+    closed.openness = Openness::Closed;
     let mut inventory = nodes(&[]);
     inventory.nodes.insert("a".into(), Arc::new(closed));
     let plan = settle(&[wanted(spec("m", 1), 1)], &mut inventory);
