@@ -65,6 +65,7 @@ mod tests {
             facts: None,
             memory: None,
             workers: worker.into_iter().collect(),
+            moving: false,
         }
     }
 

@@ -146,6 +146,21 @@ async fn a_status_of_an_older_record_is_not_shown_as_this_ones() {
 }
 
 #[tokio::test]
+async fn a_worker_of_a_model_under_autoscaling_goes_alone() {
+    let house = House::new().await;
+    house.serving("kitten", &FakeWorker::answering(chat_answer("x")).await).await;
+    let bounds = json!({"autoscaling": {"min": 0, "max": 3}});
+    let (_, scaled) = read(house.operate(Method::PATCH, "/models/kitten").json(&bounds)).await;
+    assert_eq!((&scaled["replicas"], &scaled["autoscaling"]["max"]), (&0.into(), &3.into()), "none is planned yet");
+    let seed = json!({"modelUrl": "builtin:kitten", "modelAlias": "kitten"});
+    let (_, more) = read(curl(&house, &seed)).await;
+    assert_eq!(more["message"], "kitten shall have at least 2 workers");
+    assert_eq!(read(house.operate(Method::DELETE, "/workers?name=kitten-0-0")).await.0, 200);
+    let (status, left) = read(house.operate(Method::GET, "/models/kitten")).await;
+    assert_eq!((status, &left["autoscaling"]["min"], &left["autoscaling"]["max"]), (200, &2.into(), &3.into()));
+}
+
+#[tokio::test]
 async fn what_is_there() {
     let house = House::new().await;
     house.deploy("kitten").await;

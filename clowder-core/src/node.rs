@@ -1,5 +1,6 @@
 //! The machines that workers run on, as a [`Backend`](crate::Backend) observes them.
 
+use crate::model::AcceleratorRequest;
 use crate::url::ModelUrl;
 use crate::worker::{Worker, WorkerId};
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,21 @@ pub struct Accelerator {
     pub memory: u64,
 }
 
+/// Which new workers a node takes, and whether those that it has may stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Openness {
+    /// All that fit.
+    Open,
+    /// Those that ask for the accelerator of this name, and no others.
+    Reserved(String),
+    /// None for now: it does not answer, or is kept for something else. What is on it stays, since it may be back in a moment.
+    Closed,
+    /// None, and those that it has shall go: an administrator wants it empty.
+    Cordoned,
+}
+
 /// A machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
@@ -68,22 +84,41 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
     /// What it can give.
     pub capacity: Capacity,
-    /// Whether new workers may go there: up, and not being drained.
-    pub schedulable: bool,
+    /// Which new workers may go there.
+    pub openness: Openness,
     /// Models whose files are already on it.
     pub cached: BTreeSet<ModelUrl>,
 }
 
 impl Node {
-    /// A schedulable node of so many bytes of memory and nothing else.
+    /// An open node of so many bytes of memory and nothing else.
     pub fn with_memory(name: impl Into<NodeName>, memory: u64) -> Self {
         Self {
             name: name.into(),
             labels: BTreeMap::new(),
             capacity: Capacity { memory, cores: 1, accelerators: Vec::new() },
-            schedulable: true,
+            openness: Openness::Open,
             cached: BTreeSet::new(),
         }
+    }
+
+    /// Whether any new workers may go there.
+    pub fn is_schedulable(&self) -> bool {
+        matches!(self.openness, Openness::Open | Openness::Reserved(_))
+    }
+
+    /// Whether new workers with these accelerators may go there, as far as that is not a matter of room.
+    pub fn is_open_to(&self, accelerators: Option<&AcceleratorRequest>) -> bool {
+        match &self.openness {
+            Openness::Open => true,
+            Openness::Reserved(name) => accelerators.is_some_and(|asked| asked.name == *name),
+            Openness::Closed | Openness::Cordoned => false,
+        }
+    }
+
+    /// Whether its workers shall go.
+    pub fn is_cordoned(&self) -> bool {
+        self.openness == Openness::Cordoned
     }
 }
 
@@ -112,6 +147,21 @@ impl Inventory {
 mod tests {
     use super::*;
     use crate::worker::WorkerState;
+
+    #[test]
+    fn whom_a_node_takes() {
+        let gpu = |name: &str| AcceleratorRequest { name: name.to_owned(), count: 1 };
+        let asks = [None, Some(gpu("gpu")), Some(gpu("other"))];
+        let takes = |openness: Openness| {
+            let node = Node { openness, ..Node::with_memory("a", 100) };
+            let open = asks.each_ref().map(|asked| node.is_open_to(asked.as_ref()));
+            assert_eq!(node.is_schedulable(), open.contains(&true));
+            open
+        };
+        assert_eq!(takes(Openness::Open), [true; 3]);
+        assert_eq!(takes(Openness::Reserved("gpu".to_owned())), [false, true, false]);
+        assert_eq!((takes(Openness::Closed), takes(Openness::Cordoned)), ([false; 3], [false; 3]));
+    }
 
     #[test]
     fn only_workers_that_live_take_memory() {

@@ -43,7 +43,9 @@ pub trait Placement: Send + Sync {
     /// The next steps from `inventory` towards `wanted`, models of higher priority first in line for memory and earlier
     /// entries before later ones. The same arguments give the same plan.
     ///
-    /// A worker is never stopped for a model of the same or a lower priority, unless it lingers ([`Wanted::spare`]).
+    /// A worker is never stopped for a model of the same or a lower priority, unless it lingers ([`Wanted::spare`]). One on a
+    /// node that is [cordoned](crate::node::Openness::Cordoned) is replaced elsewhere, unless it is pinned there, and stays for
+    /// as long as there is no room for that. On one that is merely closed it stays.
     fn plan(&self, wanted: &[Wanted], inventory: &Inventory) -> Plan;
 }
 

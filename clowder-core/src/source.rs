@@ -167,6 +167,14 @@ pub enum SourceError {
         /// The URL's scheme.
         scheme: String,
     },
+    /// It is read elsewhere, and cannot be here.
+    #[error("{what} cannot be used here: {hint}")]
+    Unusable {
+        /// What was asked for.
+        what: String,
+        /// Why, and what to do.
+        hint: String,
+    },
     /// There is no such model, repository or file.
     #[error("{what} does not exist")]
     NotFound {

@@ -45,6 +45,8 @@ pub struct ModelStatus {
     pub memory: Option<u64>,
     /// Its workers.
     pub workers: Vec<Arc<Worker>>,
+    /// Whether some of them are on cordoned nodes and what replaces them is on its way.
+    pub moving: bool,
 }
 
 impl ModelStatus {

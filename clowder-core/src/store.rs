@@ -78,6 +78,9 @@ pub struct StoredModel {
     pub bytes: u64,
     /// Keeps it there.
     pub lease: Lease,
+    /// What another process of that node locks shared (`flock`) to keep it there itself. `None` where nobody would take it
+    /// away.
+    pub hold: Option<PathBuf>,
 }
 
 /// A model that a node has, or has begun to have.

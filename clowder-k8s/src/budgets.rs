@@ -27,7 +27,8 @@ const PACE: Duration = Duration::from_secs(1);
 const MOST_WAIT: Duration = Duration::from_secs(60);
 
 /// Keeps a `PodDisruptionBudget` for the workers of each model that has any, so that `kubectl drain` takes them one at a
-/// time, each when the one before it has been replaced. A model with one worker can be drained, too.
+/// time, each when the one before it has been replaced, and none whose replacement is on its way. A model with one worker can be
+/// drained, too, and where there is no place for another one it is.
 ///
 /// One at a time shall run in a cluster.
 pub struct BudgetWriter {

@@ -59,7 +59,7 @@ pub enum InvalidModel {
         /// Where and why.
         error: String,
     },
-    /// Another resource, older than this, records a model that has the same name, or has it as a further name.
+    /// Another resource records a model that has the same name, or had it as a further name first.
     #[error("the name \"{name}\" is taken by the Model {by}: give another in spec.alias")]
     NameTaken {
         /// The name.

@@ -1,5 +1,6 @@
 //! `Model` resources as the store of desired state.
 
+mod claims;
 mod records;
 mod secrets;
 mod store;

@@ -28,6 +28,9 @@ const MAX_KEY: usize = 317;
 /// What a model may be called.
 const NAME: &str = r"^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,62}$";
 
+/// What text is an amount: a number, and the unit or the exponent that Kubernetes gives it.
+const QUANTITY: &str = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$";
+
 /// What is asked for: a model from a source, so many times, under these settings.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -46,7 +49,7 @@ const NAME: &str = r"^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,62}$";
         .message("metadata.name is the name of the model already: take it out of spec.aliases"),
     printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
     printcolumn = r#"{"name":"Ready","type":"integer","jsonPath":".status.ready"}"#,
-    printcolumn = r#"{"name":"Desired","type":"integer","jsonPath":".spec.replicas"}"#,
+    printcolumn = r#"{"name":"Desired","type":"integer","jsonPath":".status.desiredReplicas"}"#,
     printcolumn = r#"{"name":"Min","type":"integer","jsonPath":".spec.autoscaling.min","priority":1}"#,
     printcolumn = r#"{"name":"Max","type":"integer","jsonPath":".spec.autoscaling.max","priority":1}"#,
     printcolumn = r#"{"name":"Alias","type":"string","jsonPath":".spec.alias","priority":1}"#,
@@ -80,7 +83,7 @@ pub struct Spec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "aliases")]
     pub aliases: Vec<String>,
-    /// Where the model's bytes come from: hf://OWNER/REPO:QUANT, hf://OWNER/REPO/FILE.gguf, https://..., file:///PATH.
+    /// Where the model's bytes come from: hf://OWNER/REPO:QUANT, hf://OWNER/REPO/FILE.gguf, https://...
     #[schemars(length(min = 1, max = MAX_LENGTH), extend("x-kubernetes-validations" = [{
         "rule": "self == oldSelf",
         "message": "the source of a model does not change: make another model",
@@ -321,7 +324,7 @@ fn aliases(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn quantity(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "x-kubernetes-int-or-string": true, "maxLength": 64 })
+    json_schema!({ "x-kubernetes-int-or-string": true, "maxLength": 64, "pattern": QUANTITY })
 }
 
 fn node_names(_: &mut SchemaGenerator) -> Schema {

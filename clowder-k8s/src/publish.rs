@@ -206,9 +206,16 @@ fn wanted(resource: &Resource, statuses: &ModelStatuses, before: Option<&Status>
     let told = resource.model.as_ref().and_then(|model| statuses.get(model));
     match (&resource.problem, told) {
         (None, told) => told.map(|told| Status::observed(told, before, now)),
+        (Some(problem), Some(told)) if resource.is_outdated() => {
+            Some(Status::outdated(problem, resource.generation, told, before, now))
+        }
         // What is missing keeps nobody from serving.
         (Some(_), Some(told)) if told.ready() > 0 => Some(Status::observed(told, before, now)),
-        (Some(problem), _) => Some(Status::refused(problem, resource.generation, before, now)),
+        // The loop has not got to the model yet: what was said of its workers stands.
+        (Some(_), None) if resource.model.is_some() && before.is_some() => None,
+        (Some(problem), told) => {
+            Some(Status::refused(problem, resource.generation, told.map(Arc::as_ref), before, now))
+        }
     }
 }
 

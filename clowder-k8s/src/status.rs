@@ -31,6 +31,10 @@ pub struct Status {
     /// Why it does not serve as asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Workers there shall be: those asked for, or those that the demand is worth at this moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32", range(min = 0, max = i32::MAX), extend("format" = "int32"))]
+    pub desired_replicas: Option<u32>,
     /// Workers there are, serving or not.
     #[schemars(range(min = 0, max = i32::MAX), extend("format" = "int32"))]
     pub replicas: u32,
@@ -109,10 +113,75 @@ impl Status {
     /// The status of a resource, from what the reconcile loop says of its model. `previous` is the status it has had: a
     /// condition that has not changed keeps its time, so that a status without news equals the one before.
     pub fn observed(model: &ModelStatus, previous: Option<&Self>, now: &Time) -> Self {
-        let phase = Phase::from(model.phase);
-        let status = Self {
-            phase,
+        let status = Self::of(model);
+        let word = status.phase.word();
+        let progress = match status.phase {
+            Phase::Pending | Phase::Fetching | Phase::Starting => (true, word),
+            Phase::Degraded => (true, "Replacing"),
+            Phase::Ready | Phase::Idle => (false, "Complete"),
+            Phase::Failed | Phase::Unknown => (false, word),
+        };
+        let degraded = match status.phase {
+            Phase::Degraded => (true, "TooFewWorkers"),
+            Phase::Failed => (true, word),
+            _ => (false, "AsExpected"),
+        };
+        let ready = (status.phase == Phase::Ready, word);
+        status.with_conditions([(READY, ready), (PROGRESSING, progress), (DEGRADED, degraded)], previous, now)
+    }
+
+    /// The status of a resource that asks for nothing that could be done; `model` is how its model fares, where it records one.
+    pub fn refused(
+        error: &InvalidModel,
+        generation: i64,
+        model: Option<&ModelStatus>,
+        previous: Option<&Self>,
+        now: &Time,
+    ) -> Self {
+        let fares = model.map_or_else(Self::of_none, Self::of);
+        Self { phase: Phase::Failed, ..fares }.with_error(error, generation, false, previous, now)
+    }
+
+    /// The same of one that goes on to record what it asked for before, of which `model` is how that fares: it is ready where
+    /// it serves as it was asked to then, and yet not as it is now.
+    pub fn outdated(
+        error: &InvalidModel,
+        generation: i64,
+        model: &ModelStatus,
+        previous: Option<&Self>,
+        now: &Time,
+    ) -> Self {
+        let fares = Self::of(model);
+        let is_ready = fares.phase == Phase::Ready;
+        let phase = if is_ready { Phase::Degraded } else { fares.phase };
+        Self { phase, ..fares }.with_error(error, generation, is_ready, previous, now)
+    }
+
+    fn with_error(
+        self,
+        error: &InvalidModel,
+        generation: i64,
+        is_ready: bool,
+        previous: Option<&Self>,
+        now: &Time,
+    ) -> Self {
+        let status = Self { reason: Some(brief(&error.to_string())), observed_generation: generation, ..self };
+        let is_coming = matches!(status.phase, Phase::Pending | Phase::Fetching | Phase::Starting);
+        let conditions = [(READY, is_ready), (PROGRESSING, is_coming), (DEGRADED, true)];
+        status.with_conditions(conditions.map(|(kind, holds)| (kind, (holds, error.reason()))), previous, now)
+    }
+
+    /// Whether it speaks of a model as its resource asks for it, and not of what is wrong with the resource.
+    pub(crate) fn is_of_a_phase(&self) -> bool {
+        self.conditions.iter().any(|condition| condition.kind == READY && condition.reason == self.phase.word())
+    }
+
+    /// How a model fares, without conditions.
+    fn of(model: &ModelStatus) -> Self {
+        Self {
+            phase: Phase::from(model.phase),
             reason: model.reason.as_deref().map(brief),
+            desired_replicas: Some(model.spec.replicas.min(i32::MAX.unsigned_abs())),
             replicas: saturated(model.workers.len()),
             ready: saturated(model.ready()),
             observed_generation: i64::try_from(model.generation).unwrap_or(i64::MAX),
@@ -120,24 +189,23 @@ impl Status {
             facts: model.facts.as_deref().map(Facts::from),
             workers: model.workers.iter().take(MAX_WORKERS).map(|worker| WorkerStatus::of(worker)).collect(),
             conditions: Vec::new(),
-        };
-        status.with_conditions(phase.word(), previous, now)
+        }
     }
 
-    /// The status of a resource that asks for nothing that could be done. Its workers are as they were before.
-    pub fn refused(error: &InvalidModel, generation: i64, previous: Option<&Self>, now: &Time) -> Self {
-        let status = Self {
+    /// How no model fares: what is left of its workers is being stopped.
+    fn of_none() -> Self {
+        Self {
             phase: Phase::Failed,
-            reason: Some(brief(&error.to_string())),
-            replicas: previous.map_or(0, |previous| previous.replicas),
-            ready: previous.map_or(0, |previous| previous.ready),
-            observed_generation: generation,
-            memory: previous.and_then(|previous| previous.memory),
-            facts: previous.and_then(|previous| previous.facts.clone()),
-            workers: previous.map(|previous| previous.workers.clone()).unwrap_or_default(),
+            reason: None,
+            desired_replicas: None,
+            replicas: 0,
+            ready: 0,
+            observed_generation: 0,
+            memory: None,
+            facts: None,
+            workers: Vec::new(),
             conditions: Vec::new(),
-        };
-        status.with_conditions(error.reason(), previous, now)
+        }
     }
 
     /// The message of the condition Ready: how the model fares, in one line.
@@ -145,24 +213,13 @@ impl Status {
         self.conditions.iter().find(|condition| condition.kind == READY).map_or("", |ready| ready.message.as_str())
     }
 
-    fn with_conditions(mut self, word: &str, previous: Option<&Self>, now: &Time) -> Self {
+    /// The same with these conditions, each with whether it holds and why.
+    fn with_conditions(mut self, told: [(&str, (bool, &str)); 3], previous: Option<&Self>, now: &Time) -> Self {
         let message = match &self.reason {
             Some(reason) => reason.clone(),
             None if self.phase == Phase::Idle => "it is asked for with no replicas".to_owned(),
             None => format!("{} of {} workers serve", self.ready, self.replicas),
         };
-        let progress = match self.phase {
-            Phase::Pending | Phase::Fetching | Phase::Starting => (true, word),
-            Phase::Degraded => (true, "Replacing"),
-            Phase::Ready | Phase::Idle => (false, "Complete"),
-            Phase::Failed | Phase::Unknown => (false, word),
-        };
-        let degraded = match self.phase {
-            Phase::Degraded => (true, "TooFewWorkers"),
-            Phase::Failed => (true, word),
-            _ => (false, "AsExpected"),
-        };
-        let told = [(READY, (self.phase == Phase::Ready, word)), (PROGRESSING, progress), (DEGRADED, degraded)];
         self.conditions = told
             .map(|(kind, (holds, reason))| {
                 let status = if holds { "True" } else { "False" };
@@ -270,6 +327,7 @@ mod tests {
             facts: None,
             memory: None,
             workers: vec![Arc::new(serving), Arc::new(waiting)],
+            moving: false,
         }
     }
 
@@ -284,7 +342,7 @@ mod tests {
             })
         };
         let expected = serde_json::json!({
-            "phase": "Degraded", "reason": "no room", "replicas": 2, "ready": 1, "observedGeneration": 7,
+            "phase": "Degraded", "reason": "no room", "desiredReplicas": 1, "replicas": 2, "ready": 1, "observedGeneration": 7,
             "workers": [
                 { "name": "m-0-0", "node": "a", "state": "ready" },
                 { "name": "m-0-1", "node": "a", "state": "pending" },
@@ -311,18 +369,36 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_resource_fails_and_keeps_its_workers() {
+    fn a_resource_that_is_wrong_says_so_and_counts_its_workers() {
         let model_resource = crate::Model::new("m", crate::model::Spec::new("no URL"));
         let error = model_resource.desired(|_| None::<Secret>).unwrap_err();
         let before = Status::observed(&model(ModelPhase::Ready, None), None, &at(1));
-        let status = Status::refused(&error, 8, Some(&before), &at(2));
-        assert_eq!((status.phase, status.ready, status.observed_generation), (Phase::Failed, 1, 8));
-        assert_eq!(status.reason, Some(error.to_string()));
-        assert_eq!(
-            (status.conditions[0].status.as_str(), status.conditions[0].reason.as_str()),
-            ("False", "InvalidSource")
-        );
-        assert_eq!(status.workers, before.workers);
+        assert!(before.is_of_a_phase());
+        let conditions = |status: &Status| {
+            assert_eq!((&status.reason, status.observed_generation), (&Some(error.to_string()), 8));
+            assert!(status.conditions.iter().all(|condition| condition.reason == "InvalidSource"));
+            assert!(!status.is_of_a_phase());
+            status.conditions.iter().map(|condition| condition.status == "True").collect::<Vec<_>>()
+        };
+        let outdated =
+            |phase: ModelPhase| Status::outdated(&error, 8, &model(phase, Some("a reason")), Some(&before), &at(2));
+        let serving = outdated(ModelPhase::Ready);
+        assert_eq!((serving.phase, serving.ready, serving.replicas), (Phase::Degraded, 1, 2));
+        assert_eq!(conditions(&serving), [true, false, true]);
+        assert_eq!((serving.message(), &serving.workers), (error.to_string().as_str(), &before.workers));
+        assert_eq!(conditions(&outdated(ModelPhase::Degraded)), [false, false, true]);
+        let starting = outdated(ModelPhase::Starting);
+        assert_eq!((starting.phase, conditions(&starting)), (Phase::Starting, vec![false, true, true]));
+        assert_eq!(outdated(ModelPhase::Idle).phase, Phase::Idle, "it can be woken");
+
+        let refused = |model: Option<&ModelStatus>| Status::refused(&error, 8, model, Some(&before), &at(2));
+        let mut fewer = model(ModelPhase::Starting, None);
+        fewer.workers.remove(0);
+        let fewer = refused(Some(&fewer));
+        assert_eq!((fewer.phase, fewer.ready, fewer.replicas), (Phase::Failed, 0, 1), "those of now");
+        let gone = refused(None);
+        assert_eq!((gone.phase, gone.ready, gone.replicas, gone.workers.len()), (Phase::Failed, 0, 0, 0));
+        assert_eq!(conditions(&gone), [false, false, true]);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! How models fare, read back from their resources by those who do not run the reconcile loop.
 
 use crate::desired::{KubernetesDesired, View};
+use crate::status::Status;
 use clowder_core::node::Inventory;
 use clowder_core::status::{ModelPhase, ModelStatus, ModelStatuses};
-use clowder_core::{Backend, ModelName, Worker};
+use clowder_core::{Backend, ModelName, ModelSpec, Worker};
 use futures::StreamExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,25 +57,35 @@ fn told(view: &View, inventory: &Inventory) -> ModelStatuses {
         let record = view.desired.get(name)?;
         let status = resource.status.as_ref();
         let told = ModelStatus {
-            spec: Arc::clone(&record.spec),
+            spec: scaled(&record.spec, status),
             generation: status.map_or(0, |status| u64::try_from(status.observed_generation).unwrap_or(0)),
             phase: status.and_then(|status| status.phase.in_core()).unwrap_or(ModelPhase::Pending),
             reason: status.and_then(|status| status.reason.clone()),
             facts: status.and_then(|status| Some(Arc::new(status.facts.as_ref()?.into()))),
             memory: status.and_then(|status| status.memory),
             workers: workers.remove(name).unwrap_or_default(),
+            // Known to who plans alone, and asked by nobody else.
+            moving: false,
         };
         Some((name.clone(), Arc::new(told)))
     });
     recorded.collect()
 }
 
+/// A record with the replicas of this moment: under autoscaling only the status knows them.
+fn scaled(spec: &Arc<ModelSpec>, status: Option<&Status>) -> Arc<ModelSpec> {
+    let replicas = status.and_then(|status| status.desired_replicas);
+    match replicas.filter(|replicas| spec.autoscaling.is_some() && *replicas != spec.replicas) {
+        Some(replicas) => Arc::new(ModelSpec { replicas, ..ModelSpec::clone(spec) }),
+        None => Arc::clone(spec),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::desired::Resource;
-    use crate::status::Status;
-    use clowder_core::ModelSpec;
+    use clowder_core::autoscale::Autoscaling;
     use clowder_core::desired::DesiredModel;
     use clowder_core::gguf::GgufFacts;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -90,6 +101,7 @@ mod tests {
             facts: Some(Arc::new(GgufFacts { architecture: "llama".into(), ..GgufFacts::default() })),
             memory: Some(7),
             workers: vec![Arc::new(worker)],
+            moving: false,
         }
     }
 
@@ -114,6 +126,15 @@ mod tests {
             ..Inventory::default()
         };
         assert_eq!(*told(&view, &inventory)[&written.spec.name], written);
+
+        let scaled = Autoscaling { min: 0, max: 5, ..Autoscaling::default() };
+        let spec = Arc::new(ModelSpec { autoscaling: Some(scaled), ..ModelSpec::clone(&written.spec) });
+        let planned =
+            ModelStatus { spec: Arc::new(ModelSpec { replicas: 3, ..ModelSpec::clone(&spec) }), ..written.clone() };
+        let mut scaling = view.clone();
+        scaling.desired = Arc::new([(spec.name.clone(), DesiredModel { spec, generation: 3 })].into());
+        scaling.resources.get_mut("m").unwrap().status = Some(Status::observed(&planned, None, &now));
+        assert_eq!(*told(&scaling, &inventory)[&written.spec.name], planned, "the number is not in the record");
 
         view.resources.get_mut("m").unwrap().status = None;
         let fresh = &told(&view, &inventory)[&written.spec.name];

@@ -173,7 +173,8 @@ async fn budgets_follow_the_workers_and_leave_with_them() {
         };
         let (spec, workers) = (Arc::new(wanted.clone()), (0..count).map(worker).collect());
         let phase = ModelPhase::Ready;
-        let status = ModelStatus { spec, generation: 1, phase, reason: None, facts: None, memory: None, workers };
+        let status =
+            ModelStatus { spec, generation: 1, phase, reason: None, facts: None, memory: None, workers, moving: false };
         Arc::new(ModelStatuses::from([(wanted.name.clone(), Arc::new(status))]))
     };
     let budgets: Api<PodDisruptionBudget> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
@@ -302,6 +303,7 @@ async fn the_definitions_rules_are_told_in_words() {
         (json!({ "source": "builtin:kitten", "priority": 1_000_001 }), "spec.priority"),
         (json!({ "source": "builtin:kitten", "rollout": { "surge": 1001 } }), "spec.rollout.surge"),
         (json!({ "source": "builtin:kitten", "resources": { "memory": 1.5 } }), "spec.resources.memory"),
+        (json!({ "source": "builtin:kitten", "resources": { "memory": "6Gb" } }), "spec.resources.memory"),
         (json!({ "source": "builtin:kitten", "placement": { "spread": "a zone" } }), "spec.placement.spread"),
         (accelerators("nvidia.com/gpu", 0), "spec.placement.accelerators.count"),
         (accelerators("nvidia.com/gpu", 65), "spec.placement.accelerators.count"),
@@ -391,7 +393,7 @@ async fn a_wrong_resource_breaks_no_other_and_a_secret_may_come_later() {
     .await;
     make("twin", json!({ "source": "builtin:kitten", "alias": "late" })).await;
     make("namesake", json!({ "source": "builtin:kitten", "aliases": ["late"] })).await;
-    make("memory", json!({ "source": "builtin:kitten", "resources": { "memory": "lots" } })).await;
+    make("memory", json!({ "source": "builtin:kitten", "resources": { "memory": 0 } })).await;
     make("good", json!({ "source": "builtin:kitten" })).await;
     let (_quiet, told) = watch::channel(Arc::new(ModelStatuses::new()));
     let writer = tokio::spawn(StatusWriter::new(cluster.client.clone(), &store, told).run(CancellationToken::new()));
@@ -421,6 +423,15 @@ async fn a_wrong_resource_breaks_no_other_and_a_secret_may_come_later() {
     .await;
     let refused = store.update(&"wrong".parse().expect("a name"), put(&spec("wrong"))).await.expect_err("refused");
     assert!(refused.to_string().contains("the Model resource wrong is there and is wrong"), "{refused}");
+
+    let slip = json!({ "spec": { "resources": { "memory": 0 } } });
+    cluster.models().patch("good", &PatchParams::default(), &Patch::Merge(&slip)).await.expect("changed");
+    let good: ModelName = "good".parse().expect("a name");
+    assert_eq!(store.list().await.expect("a list")[&good].spec, both[&good].spec, "it goes on as it was");
+    let more = ModelSpec { replicas: 2, ..spec("good") };
+    let refused = store.update(&good, put(&more)).await.expect_err("refused");
+    assert!(refused.to_string().contains("the Model resource good is there and is wrong"), "{refused}");
+    assert_eq!(store.update(&good, Box::new(|_| Ok(None))).await.expect("removed"), None);
     writer.abort();
 }
 
@@ -490,6 +501,7 @@ async fn a_status_is_written_told_and_read_back() {
             facts: Some(Arc::default()),
             memory: Some(1 << 30),
             workers: Vec::new(),
+            moving: false,
         };
         Arc::new(ModelStatuses::from([(wanted.name.clone(), Arc::new(status))]))
     };

@@ -42,6 +42,14 @@ fn the_definition_guards_what_it_should() {
     assert!(root[1]["rule"].as_str().is_some_and(|rule| rule.contains("self.metadata.name in self.spec.aliases")));
     let memory = &spec["properties"]["resources"]["properties"]["memory"];
     assert_eq!((&memory["x-kubernetes-int-or-string"], memory.get("type")), (&true.into(), None));
+    assert!(memory["pattern"].as_str().is_some_and(|pattern| pattern.contains("[KMGTPE]i")));
+    let columns = version["additionalPrinterColumns"].as_array().expect("columns");
+    let desired = columns.iter().find(|column| column["name"] == "Desired").expect("the column");
+    let status = &version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
+    assert_eq!(
+        (&desired["jsonPath"], &status["desiredReplicas"]["type"]),
+        (&".status.desiredReplicas".into(), &"integer".into())
+    );
     let priority = &spec["properties"]["priority"];
     assert_eq!((&priority["minimum"], &priority["maximum"]), (&(-1e6).into(), &1e6.into()));
     let placement = &spec["properties"]["placement"]["properties"];

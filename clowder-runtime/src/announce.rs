@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// Exit code of a worker whose model cannot be loaded, now or later.
 pub const EXIT_UNLOADABLE: u8 = 3;
 
+/// Exit code of a worker whose model was removed before the worker held it: it must be fetched anew.
+pub const EXIT_REMOVED: u8 = 4;
+
 /// The one line a worker writes to its standard output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

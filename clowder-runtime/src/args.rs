@@ -19,6 +19,10 @@ pub struct WorkerArgs {
     /// GGUF file of the model; the first of several where it is split
     #[arg(long, env = "CLOWDER_WORKER_MODEL_PATH", value_name = "PATH")]
     pub model_path: PathBuf,
+    /// File to lock shared (flock) as long as the model is used, so that a cache does not remove it; ends with 4 where it, or
+    /// the model, is not there any more
+    #[arg(long, env = "CLOWDER_WORKER_HOLD", value_name = "PATH")]
+    pub hold: Option<PathBuf>,
     /// Name that clients ask for [default: the file's name]
     #[arg(long, env = "CLOWDER_WORKER_ALIAS", value_name = "NAME")]
     pub alias: Option<ModelName>,
@@ -104,6 +108,7 @@ impl WorkerArgs {
             gpu_layers: self.gpu_layers,
         };
         Ok(WorkerOptions {
+            hold: self.hold,
             host: self.host,
             port: self.port,
             engine: EngineOptions { settings, queue: self.queue },
@@ -183,6 +188,13 @@ mod tests {
     #[test]
     fn a_model_is_named_after_its_file() {
         assert_eq!(parse(&[]).unwrap().options().unwrap().alias.as_str(), "Tiny-Q8_0");
+    }
+
+    #[test]
+    fn what_is_to_be_held_is_handed_on() {
+        assert_eq!(parse(&[]).unwrap().options().unwrap().hold, None);
+        let options = parse(&["--hold", "/models/tiny.hold"]).unwrap().options().unwrap();
+        assert_eq!(options.hold.as_deref(), Some(Path::new("/models/tiny.hold")));
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod announce;
 #[cfg(feature = "clap")]
 pub mod args;
 pub mod engine;
+pub mod hold;
 #[expect(unsafe_code, reason = "the binding to llama.cpp, and the only such module")]
 mod llama;
 pub mod local;

@@ -1,7 +1,8 @@
 //! One worker, from the model's file to the end of the process.
 
-use crate::announce::{Announcement, EXIT_UNLOADABLE};
+use crate::announce::{Announcement, EXIT_REMOVED, EXIT_UNLOADABLE};
 use crate::engine::{EngineOptions, LlamaEngine, LoadError};
+use crate::hold::{Hold, HoldError};
 use crate::server::{Server, ServerOptions};
 use clowder_core::engine::Engine;
 use clowder_core::{ModelName, Secret};
@@ -28,6 +29,8 @@ const CLOSE: Duration = Duration::from_secs(5);
 pub struct WorkerOptions {
     /// The model's GGUF file; the first of several where it is split.
     pub model_path: PathBuf,
+    /// What is locked shared as long as the model is used.
+    pub hold: Option<PathBuf>,
     /// The name that clients ask for.
     pub alias: ModelName,
     /// Where it listens.
@@ -51,6 +54,7 @@ impl WorkerOptions {
     pub fn new(model_path: PathBuf, alias: ModelName) -> Self {
         Self {
             model_path,
+            hold: None,
             alias,
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 8000,
@@ -85,6 +89,9 @@ pub enum WorkerError {
         #[source]
         source: io::Error,
     },
+    /// Its model cannot be kept where it is.
+    #[error(transparent)]
+    Hold(HoldError),
     /// Its model does not load.
     #[error(transparent)]
     Load(LoadError),
@@ -104,6 +111,7 @@ impl WorkerError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Load(LoadError::Unloadable { .. }) => EXIT_UNLOADABLE,
+            Self::Hold(HoldError::Removed { .. }) => EXIT_REMOVED,
             _ => 1,
         }
     }
@@ -127,8 +135,9 @@ pub async fn run(options: WorkerOptions) -> Result<(), WorkerError> {
     let server = Server::new(ServerOptions { api_key: options.api_key, ..ServerOptions::new(options.alias.clone()) });
     let mut http = Http::serve(listener, &server);
 
-    let loaded = tokio::select! {
-        loaded = load(options.model_path, options.engine) => loaded?,
+    // Until this process ends.
+    let (_hold, loaded) = tokio::select! {
+        loaded = load(options.hold, options.model_path, options.engine) => loaded?,
         _ = told.ending() => return Ok(()),
     };
     let engine = match loaded {
@@ -171,20 +180,23 @@ pub async fn run(options: WorkerOptions) -> Result<(), WorkerError> {
     Ok(())
 }
 
-/// Loads on a thread of its own: a worker told to end need not wait for it.
+/// Holds and loads on a thread of its own: a worker told to end need not wait for it.
 fn load(
+    hold: Option<PathBuf>,
     path: PathBuf,
     options: EngineOptions,
-) -> impl Future<Output = Result<Result<LlamaEngine, LoadError>, WorkerError>> {
+) -> impl Future<Output = Result<(Option<Hold>, Result<LlamaEngine, LoadError>), WorkerError>> {
     let (sender, receiver) = oneshot::channel();
     let work = move || {
+        let held = hold.map(|hold| Hold::take(&hold, &path)).transpose();
+        let loaded = held.map(|hold| (hold, LlamaEngine::load(&path, &options)));
         // Nobody waits for a model any more once the worker is told to end.
-        let _ = sender.send(LlamaEngine::load(&path, &options));
+        let _ = sender.send(loaded);
     };
     let spawned = std::thread::Builder::new().name("load".to_owned()).spawn(work);
     async move {
         spawned.map_err(WorkerError::Setup)?;
-        receiver.await.map_err(|_| WorkerError::EngineBroken)
+        receiver.await.map_err(|_| WorkerError::EngineBroken)?.map_err(WorkerError::Hold)
     }
 }
 
@@ -302,5 +314,15 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"<html>not found</html>").unwrap();
         assert_eq!(of(file.path()).await.unwrap_err().exit_code(), EXIT_UNLOADABLE);
+    }
+
+    #[tokio::test]
+    async fn a_model_that_was_removed_before_it_was_held_is_to_be_fetched_anew() {
+        let mut options = WorkerOptions::new("/nonexistent/m.gguf".into(), "m".parse().unwrap());
+        options.port = 0;
+        options.hold = Some("/nonexistent/m.gguf.hold".into());
+        let error = run(options).await.unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/m.gguf was removed"), "{error}");
+        assert_eq!(error.exit_code(), EXIT_REMOVED);
     }
 }

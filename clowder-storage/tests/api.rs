@@ -10,10 +10,11 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use clowder_core::Secret;
 use clowder_core::testing::tiny_gguf;
-use clowder_storage::api;
 use clowder_storage::sources::{HttpSource, WebConfig};
+use clowder_storage::{Cache, CacheConfig, api};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use std::fs::File;
 use support::{Fault, Server, cache, digest, noise, pull, pull_until};
 use tempfile::tempdir;
 use tower::ServiceExt;
@@ -78,6 +79,27 @@ async fn a_model_comes_and_goes() {
         assert_eq!(json(&router, Method::DELETE, &path_of(&url), "").await.0, StatusCode::NO_CONTENT);
     }
     assert_eq!(json(&router, Method::GET, &path_of(&url), "").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn what_a_caller_holds_is_neither_evicted_nor_deleted() {
+    let (server, folder) = (Server::start().await, tempdir().unwrap());
+    let urls = [1, 2].map(|seed| server.file(&format!("/{seed}.gguf"), tiny_gguf(seed)).to_string());
+    let room_for_one = tiny_gguf(1).len() as u64 * 3 / 2;
+    let config = CacheConfig { max_bytes: Some(room_for_one), ..CacheConfig::new("here".into(), folder.path()) };
+    let router = api::router(Cache::open(config, http()).await.unwrap(), None);
+    let fetch = async |url: &String| json(&router, Method::POST, "/content/", &json!({ "url": url }).to_string()).await;
+    let (_, fetched) = fetch(&urls[0]).await;
+    let held = File::open(fetched["hold"].as_str().unwrap()).unwrap();
+    held.lock_shared().unwrap();
+
+    let (status, answer) = fetch(&urls[1]).await;
+    assert_eq!((status, &answer["error"]["code"]), (StatusCode::INSUFFICIENT_STORAGE, &json!("no_space")));
+    let (status, answer) = json(&router, Method::DELETE, &path_of(&urls[0]), "").await;
+    assert_eq!((status, &answer["error"]["code"]), (StatusCode::CONFLICT, &json!("in_use")));
+    drop(held);
+    assert_eq!(fetch(&urls[1]).await.0, StatusCode::CREATED);
+    assert_eq!(json(&router, Method::GET, &path_of(&urls[0]), "").await.0, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

@@ -162,7 +162,7 @@ async fn lead(
     metrics: &Metrics,
     told: &watch::Sender<Option<Arc<ModelStatuses>>>,
 ) -> Result<(), Error> {
-    let sources = Sources::standard(&WebConfig::default(), HubConfig::from_env());
+    let sources = Sources::of_cluster(&WebConfig::default(), HubConfig::from_env());
     let sources = sources.map_err(Error::cluster("setting up the sources"))?;
     let sources = Arc::new(sources.with(BuiltinSource::new([("kitten", KITTEN)])));
     let placement = MeasuredPlacement::new(MemoryFit, metrics);

@@ -43,7 +43,8 @@ pub(crate) struct Fetch {
     /// File with the storage manager's token [also CLOWDER_STORAGE_TOKEN]
     #[arg(long, value_name = "FILE", env = "CLOWDER_STORAGE_TOKEN_FILE")]
     token_file: Option<PathBuf>,
-    /// The link to make; one that is there is replaced
+    /// The link to make; one that is there is replaced. So is PATH.hold beside it: what to lock shared (flock) while the model
+    /// is used, so that the manager does not remove it
     #[arg(long, value_name = "PATH")]
     link: PathBuf,
 }
@@ -99,7 +100,10 @@ impl Fetch {
         let token = token(self.token_file).map_err(FetchError::Token)?;
         let manager = Manager::new(&self.manager, token.as_ref())?;
         let fetched = patiently(&manager, &request).await?;
-        link(&fetched.path, &self.link).map_err(|source| FetchError::Link { path: self.link.clone(), source })?;
+        let hold = fetched.hold.as_ref().unwrap_or(&fetched.path);
+        for (target, path) in [(hold, &beside(&self.link)), (&fetched.path, &self.link)] {
+            link(target, path).map_err(|source| FetchError::Link { path: path.clone(), source })?;
+        }
         tracing::info!(url = %request.url, bytes = fetched.bytes, digest = %fetched.digest, "fetched");
         Ok(())
     }
@@ -151,6 +155,13 @@ fn credentials() -> Result<Option<Credentials>, FetchError> {
     Ok(Some(Credentials { kind, value: Secret::new(value) }))
 }
 
+/// Where the link to what is to be held is.
+fn beside(link: &Path) -> PathBuf {
+    let mut hold = link.as_os_str().to_owned();
+    hold.push(".hold");
+    hold.into()
+}
+
 /// Makes `link` point to `target`, at once for those who look.
 fn link(target: &Path, link: &Path) -> io::Result<()> {
     let draft = link.with_extension("part");
@@ -174,5 +185,10 @@ mod tests {
             link(Path::new(target), &path).unwrap();
             assert_eq!(std::fs::read_link(&path).unwrap(), Path::new(target));
         }
+    }
+
+    #[test]
+    fn what_is_held_is_beside_the_link() {
+        assert_eq!(beside(Path::new("/model/model.gguf")), Path::new("/model/model.gguf.hold"));
     }
 }

@@ -39,6 +39,15 @@ app.kubernetes.io/name: {{ .name }}
       {{- end }}
 {{- end }}
 
+{{/* The environment of a part that reads from sources: its own goes before that of all; (dict "extraEnv" LIST "root" $) */}}
+{{- define "clowder.sourcesEnv" -}}
+{{- $own := list -}}
+{{- range .extraEnv }}{{ $own = append $own .name }}{{ end -}}
+{{- $env := list -}}
+{{- range .root.Values.sourcesEnv }}{{ if not (has .name $own) }}{{ $env = append $env . }}{{ end }}{{ end -}}
+{{- with concat $env .extraEnv }}{{ toYaml . }}{{ end -}}
+{{- end }}
+
 {{- define "clowder.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 10001

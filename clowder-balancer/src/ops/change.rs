@@ -127,7 +127,13 @@ impl PatchModel {
                 return Err(ApiError::invalid("autoscaling", message));
             }
             // A number of replicas is what is kept to from now on.
-            (Some(None), _) | (None, Some(_)) => spec.autoscaling = None,
+            (Some(None) | None, Some(_)) => spec.autoscaling = None,
+            // Where none is given it is that of this moment; a model that sleeps has one, as one of which nothing is said.
+            (Some(None), None) => {
+                if spec.autoscaling.take().is_some() {
+                    spec.replicas = running(current, inventory).max(1);
+                }
+            }
             (None, None) => {}
         }
         if let Some(engine) = &self.engine {
@@ -145,16 +151,17 @@ impl PatchModel {
                 for node in &spec.placement.pinned {
                     known_node("placement", node, inventory)?;
                 }
-                if spec.placement.pinned.len() > spec.replicas as usize {
+                if spec.placement.pinned.len() > most_replicas(&spec) {
                     let pins = spec.placement.pinned.len();
+                    let number = if spec.autoscaling.is_some() { "autoscaling.max" } else { "replicas" };
                     let message = format!(
-                        "`placement.pinned` names {pins} nodes, one for each replica: set `replicas` to {pins} or more."
+                        "`placement.pinned` names {pins} nodes, one for each replica: set `{number}` to {pins} or more."
                     );
                     return Err(ApiError::invalid("placement", message));
                 }
             }
             // Fewer replicas need fewer pins.
-            None => spec.placement.pinned.truncate(spec.replicas as usize),
+            None => spec.placement.pinned.truncate(most_replicas(&spec)),
         }
         spec.check().map_err(|error| refused(error.field(), &error))?;
         Ok(spec)
@@ -170,17 +177,24 @@ pub(super) struct AddWorker {
 }
 
 impl AddWorker {
-    /// The record with one worker more.
-    pub(super) fn apply(self, current: Option<&ModelSpec>) -> Result<ModelSpec, ApiError> {
+    /// The record with one worker more; under autoscaling, with one more than there are as the fewest.
+    pub(super) fn apply(self, current: Option<&ModelSpec>, inventory: &Inventory) -> Result<ModelSpec, ApiError> {
         let mut spec = match current {
             Some(spec) if spec.source != self.source => return Err(other_source(spec)),
-            Some(spec) => {
-                let replicas = bounded("modelAlias", spec.replicas.saturating_add(1))?;
-                ModelSpec { replicas, autoscaling: None, ..spec.clone() }
-            }
-            None => ModelSpec::new(self.name, self.source),
+            Some(spec) => spec.clone(),
+            None => ModelSpec { replicas: 0, ..ModelSpec::new(self.name, self.source) },
         };
         spec.placement.pinned.extend(self.node);
+        match &mut spec.autoscaling {
+            Some(bounds) => {
+                // Those that were asked for and are not there yet count too, as do the pins that come before this one.
+                let there = current.map_or(0, |current| running(current, inventory)).max(bounds.min);
+                let pins = u32::try_from(spec.placement.pinned.len()).unwrap_or(u32::MAX);
+                bounds.min = bounded("modelAlias", there.saturating_add(1).max(pins))?;
+                bounds.max = bounds.max.max(bounds.min);
+            }
+            None => spec.replicas = bounded("modelAlias", spec.replicas.saturating_add(1))?,
+        }
         if self.credentials.is_some() {
             spec.credentials = self.credentials;
         }
@@ -189,17 +203,23 @@ impl AddWorker {
 }
 
 /// The record without this worker; `None` where it was the last. A worker that is going already changes nothing.
+///
+/// Under autoscaling the worker is retired and nothing else changes: the demand decides how many there are, and whether
+/// another comes.
 pub(super) fn without_worker(spec: &ModelSpec, worker: &Worker, inventory: &Inventory) -> Option<ModelSpec> {
     if spec.retire.contains(&worker.id) || !worker.state.is_live() {
         return Some(spec.clone());
     }
-    let replicas = spec.replicas.saturating_sub(1);
-    if replicas == 0 {
-        return None;
-    }
-    let mut spec = ModelSpec { replicas, ..spec.clone() };
+    let mut spec = spec.clone();
     spec.retire.retain(|id| inventory.workers.contains_key(id));
     spec.retire.push(worker.id.clone());
+    if spec.autoscaling.is_some() {
+        return Some(spec);
+    }
+    spec.replicas = spec.replicas.saturating_sub(1);
+    if spec.replicas == 0 {
+        return None;
+    }
     let is_beside = |other: &&std::sync::Arc<Worker>| {
         other.model == worker.model && other.node == worker.node && other.state.is_live()
     };
@@ -209,8 +229,25 @@ pub(super) fn without_worker(spec: &ModelSpec, worker: &Worker, inventory: &Inve
     if let Some(pin) = spec.placement.pinned.iter().position(|node| *node == worker.node).filter(|_| pins >= here) {
         spec.placement.pinned.remove(pin);
     }
-    spec.placement.pinned.truncate(replicas as usize);
+    spec.placement.pinned.truncate(spec.replicas as usize);
     Some(spec)
+}
+
+/// The most replicas there may be of a model. Under autoscaling a record's own number says nothing: stores need not keep it.
+fn most_replicas(spec: &ModelSpec) -> usize {
+    spec.autoscaling.map_or(spec.replicas, |bounds| bounds.max) as usize
+}
+
+/// The replicas that a model has now: its live workers but those that are retired and, during a rollout, those that others
+/// take the place of.
+fn running(spec: &ModelSpec, inventory: &Inventory) -> u32 {
+    let stays = |worker: &&std::sync::Arc<Worker>| {
+        worker.model == spec.name && worker.state.is_live() && !spec.retire.contains(&worker.id)
+    };
+    let revision = spec.revision();
+    let (current, old): (Vec<_>, Vec<_>) =
+        inventory.workers.values().filter(stays).partition(|worker| worker.revision == revision);
+    u32::try_from(current.len().max(old.len())).unwrap_or(u32::MAX)
 }
 
 pub(super) fn other_source(current: &ModelSpec) -> ApiError {
@@ -443,6 +480,60 @@ mod tests {
         assert_eq!((fixed.autoscaling, fixed.replicas), (None, 2));
     }
 
+    /// Under autoscaling, as a cluster records it: with a number of replicas that says nothing.
+    fn scaled(min: u32, max: u32) -> ModelSpec {
+        ModelSpec { autoscaling: Some(Autoscaling { min, max, ..Autoscaling::default() }), ..spec() }
+    }
+
+    #[test]
+    fn pins_under_autoscaling_are_as_many_as_its_most() {
+        let pinned = patch(r#"{"placement":{"pinned":["a","b"]}}"#, &scaled(0, 2)).unwrap();
+        assert_eq!(pinned.placement.pinned.len(), 2);
+        assert_eq!(patch(r#"{"priority":1}"#, &pinned).unwrap().placement, pinned.placement, "nothing is said of them");
+        assert_eq!(patch(r#"{"autoscaling":{"max":1}}"#, &pinned).unwrap().placement.pinned, ["a".into()]);
+        let refused = patch(r#"{"placement":{"pinned":["a","b","a"]}}"#, &pinned).unwrap_err();
+        assert!(refused.contains("set `autoscaling.max` to 3 or more"), "{refused}");
+    }
+
+    #[test]
+    fn what_runs_is_kept_when_autoscaling_ends() {
+        let inventory = inventory(&[("m-0-0", "a"), ("m-0-1", "b"), ("m-0-2", "b")]);
+        let patched = |spec: &ModelSpec, inventory: &Inventory| {
+            let patch: PatchModel = serde_json::from_str(r#"{"autoscaling":null}"#).unwrap();
+            let spec = patch.apply(spec, inventory).map_err(|error| error.to_json()).unwrap();
+            (spec.autoscaling, spec.replicas)
+        };
+        assert_eq!(patched(&scaled(0, 5), &inventory), (None, 3));
+        let retired = ModelSpec { retire: vec!["m-0-0".parse().unwrap()], ..scaled(0, 5) };
+        assert_eq!(patched(&retired, &inventory), (None, 2));
+        assert_eq!(patched(&scaled(0, 5), &Inventory::default()), (None, 1));
+        let fixed = ModelSpec { replicas: 2, ..spec() };
+        assert_eq!(patched(&fixed, &inventory), (None, 2), "there was none to end");
+    }
+
+    #[test]
+    fn a_worker_more_and_a_worker_less_under_autoscaling() {
+        let inventory = inventory(&[("m-0-0", "a"), ("m-0-1", "b"), ("m-0-2", "b")]);
+        let more = |current: &ModelSpec, inventory: &Inventory, node: Option<&str>| {
+            let source = "file:///m.gguf".parse().unwrap();
+            let ask =
+                AddWorker { name: "m".parse().unwrap(), source, node: node.map(NodeName::from), credentials: None };
+            ask.apply(Some(current), inventory).map_err(|error| error.to_json()).unwrap()
+        };
+        let bounds = |spec: &ModelSpec| spec.autoscaling.map(|bounds| (bounds.min, bounds.max));
+        let four = more(&scaled(1, 3), &inventory, None);
+        assert_eq!(bounds(&four), Some((4, 4)), "one more than there are");
+        assert_eq!(bounds(&more(&four, &inventory, None)), Some((5, 5)), "the fourth is on its way");
+        let pinned = more(&scaled(0, 5), &Inventory::default(), Some("b"));
+        assert_eq!((bounds(&pinned), &pinned.placement.pinned), (Some((1, 5)), &vec!["b".into()]));
+
+        let spec = ModelSpec { placement: pinned.placement, ..scaled(0, 3) };
+        let worker = &inventory.workers[&"m-0-1".parse().unwrap()];
+        let left = without_worker(&spec, worker, &inventory).unwrap();
+        assert_eq!(left, ModelSpec { retire: vec![worker.id.clone()], ..spec });
+        assert_eq!(without_worker(&left, worker, &inventory), Some(left.clone()), "asking again changes nothing");
+    }
+
     #[test]
     fn fewer_replicas_need_fewer_pins() {
         let pinned = patch(r#"{"replicas":2,"placement":{"pinned":["a","b"]}}"#, &spec()).unwrap();
@@ -457,10 +548,10 @@ mod tests {
             node: node.map(NodeName::from),
             credentials: None,
         };
-        let one = ask(Some("a"), "file:///m.gguf").apply(None).unwrap();
-        let two = ask(Some("b"), "file:///m.gguf").apply(Some(&one)).unwrap();
+        let one = ask(Some("a"), "file:///m.gguf").apply(None, &Inventory::default()).unwrap();
+        let two = ask(Some("b"), "file:///m.gguf").apply(Some(&one), &Inventory::default()).unwrap();
         assert_eq!((two.replicas, two.placement.pinned.len()), (2, 2));
-        assert_eq!(ask(None, "file:///x.gguf").apply(Some(&one)).unwrap_err().status, 409);
+        assert_eq!(ask(None, "file:///x.gguf").apply(Some(&one), &Inventory::default()).unwrap_err().status, 409);
 
         let inventory = inventory(&[("m-0-0", "a"), ("m-0-1", "b")]);
         let first = &inventory.workers[&"m-0-0".parse().unwrap()];

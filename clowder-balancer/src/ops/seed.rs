@@ -26,7 +26,7 @@ pub(super) struct AddBody {
     credentials_type: Option<CredentialsKind>,
 }
 
-/// A new alias gets one worker; the same alias and URL again, one more.
+/// A new alias gets one worker; the same alias and URL again, one more. Under autoscaling it is the fewest that grows.
 pub(super) async fn add(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
@@ -38,8 +38,9 @@ pub(super) async fn add(
     let source = url("modelUrl", &body.model_url)?;
     let name = name("modelAlias", given(body.model_alias).as_deref(), &source)?;
     let node = given(body.node_name).map(|node| node.as_str().into());
+    let inventory = shared.directory.load().inventory.clone();
     if let Some(node) = &node {
-        known_node("nodeName", node, &shared.directory.load().inventory)?;
+        known_node("nodeName", node, &inventory)?;
     }
     let kind = body.credentials_type.unwrap_or_default();
     let credentials = match given(body.credentials) {
@@ -47,13 +48,16 @@ pub(super) async fn add(
         None => None,
     };
     let ask = AddWorker { name: name.clone(), source, node, credentials };
-    let change = move |current: Option<&ModelSpec>| ask.apply(current).map(Some);
+    let change = move |current: Option<&ModelSpec>| ask.apply(current, &inventory).map(Some);
     let recorded = record(&shared, &name, Box::new(change)).await?;
-    let (replicas, generation) = recorded.map_or((0, 0), |model| (model.spec.replicas, model.generation));
-    let workers = if replicas == 1 { "1 worker".to_owned() } else { format!("{replicas} workers") };
+    let (spec, generation) = recorded.map_or((None, 0), |model| (Some(model.spec), model.generation));
+    let fewest = spec.as_ref().and_then(|spec| spec.autoscaling).map(|bounds| bounds.min);
+    let replicas = fewest.or(spec.map(|spec| spec.replicas)).unwrap_or(0);
+    let least = if fewest.is_some() { "at least " } else { "" };
+    let workers = if replicas == 1 { "worker" } else { "workers" };
     Ok(Json(json!({
         "status": "success",
-        "message": format!("{name} shall have {workers}"),
+        "message": format!("{name} shall have {least}{replicas} {workers}"),
         "model": name,
         "replicas": replicas,
         "generation": generation,
@@ -94,7 +98,8 @@ pub(super) struct RemoveQuery {
     name: Option<String>,
 }
 
-/// One replica fewer, and it is this one that goes. The last one takes its model along.
+/// One replica fewer, and it is this one that goes. The last one takes its model along, unless the demand decides how many
+/// there are.
 pub(super) async fn remove(
     State(shared): State<Arc<Shared>>,
     query: Result<Query<RemoveQuery>, axum::extract::rejection::QueryRejection>,

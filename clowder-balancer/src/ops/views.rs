@@ -78,7 +78,13 @@ impl ModelView {
             // Nobody shall take the state of an older record for that of this one.
             _ => {
                 let phase = if ready > 0 { ModelPhase::Degraded } else { ModelPhase::Pending };
-                (spec.replicas, phase, Some(format!("generation {} is being planned", desired.generation)))
+                let replicas = match (spec.autoscaling, status) {
+                    // The record's own number says nothing: those of the moment before stand until others are planned.
+                    (Some(Autoscaling { min, max, .. }), Some(status)) => status.spec.replicas.clamp(min.min(max), max),
+                    (Some(bounds), None) => bounds.min,
+                    (None, _) => spec.replicas,
+                };
+                (replicas, phase, Some(format!("generation {} is being planned", desired.generation)))
             }
         };
         Some(Self {
@@ -131,7 +137,7 @@ impl NodeView {
             labels: node.labels.clone(),
             capacity: node.capacity.clone(),
             free_memory: snapshot.inventory.free_memory(node),
-            schedulable: node.schedulable,
+            schedulable: node.is_schedulable(),
             cached: node.cached.clone(),
             cache,
             workers: here.map(|worker| worker.id.clone()).collect(),

@@ -113,6 +113,7 @@ impl House {
             facts: None,
             memory: None,
             workers: inventory.workers.values().filter(|worker| worker.model == name).cloned().collect(),
+            moving: false,
         };
         self.statuses.send_modify(|all| drop(Arc::make_mut(all).insert(name, Arc::new(status))));
         let phase = serde_json::to_value(phase).unwrap();

@@ -6,6 +6,7 @@ use crate::node::{Inventory, Node, NodeName};
 use crate::plan::{Action, Plan, StartWorker, Unplaced};
 use crate::worker::{Worker, WorkerId, WorkerState};
 use place::{Holder, Need, Place};
+use replicas::Parted;
 use seats::Seats;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -25,6 +26,10 @@ mod seats;
 /// surge allows, and an old one goes for each new one that serves; where there is not, an old one makes room, one at a
 /// time. Where a new one would not fit even without the old ones, these go on serving.
 ///
+/// Workers on a cordoned node that are not pinned there are replaced elsewhere in the same way, within the same surge: each
+/// serves until another does, and for as long as none has room. What differs is that their own memory is of no use to who
+/// replaces them.
+///
 /// A replica that has no room takes that of workers worth less: those that linger beyond what their model's demand needs,
 /// then those of models of lower priority, the lowest first. They go where the least valuable and the fewest suffice, and
 /// nowhere if not even all of them do. What they leave is promised to who waits for it, and nobody of a lower priority gets
@@ -36,6 +41,7 @@ impl Placement for MemoryFit {
     fn plan(&self, wanted: &[Wanted], inventory: &Inventory) -> Plan {
         let mut planning = Planning::new(wanted, inventory);
         (0..planning.models.len()).for_each(|model| planning.model(model));
+        planning.clear_away();
         let Planning { mut stops, starts, unplaced, .. } = planning;
         stops.extend(starts);
         Plan { actions: stops, unplaced }
@@ -74,7 +80,7 @@ struct Ask<'a> {
     model: usize,
     spec: &'a Arc<ModelSpec>,
     need: Need<'a>,
-    /// Nodes that carry the labels it asks for and take new workers, in order.
+    /// Nodes that carry the labels it asks for and take new workers of it, in order.
     open: Vec<PlaceIndex>,
 }
 
@@ -125,14 +131,13 @@ impl<'a> Planning<'a> {
         }
         for worker in unwanted {
             self.stop(worker);
-            // Nobody will ask for its name again, and so nobody would clear away what a backend keeps of it.
-            if worker.state == WorkerState::Stopped {
-                self.stops.push(Action::Stop { worker: worker.id.clone() });
-            }
         }
         for model in &mut self.models {
             let revision = model.wanted.spec.revision();
-            let serves = |worker: &&&Worker| worker.revision == revision && worker.state == WorkerState::Ready;
+            // Those on cordoned nodes go anyway: who counted on them would let the ones go that replace them.
+            let stays = |worker: &Worker| !is_cordoned(&self.at, &self.places, worker);
+            let serves =
+                |worker: &&&Worker| worker.revision == revision && worker.state == WorkerState::Ready && stays(worker);
             let serving = u32::try_from(model.workers.iter().filter(serves).count()).unwrap_or(u32::MAX);
             model.lingering = serving.saturating_sub(model.wanted.needed()).min(model.wanted.spare);
         }
@@ -147,6 +152,15 @@ impl<'a> Planning<'a> {
         }
     }
 
+    /// What a backend keeps of workers that are gone goes, where nobody starts under their names: it may have its memory from
+    /// the node still.
+    fn clear_away(&mut self) {
+        let names: HashSet<&WorkerId> = self.starts.iter().map(Action::worker).collect();
+        let gone = self.inventory.workers.values().filter(|worker| worker.state == WorkerState::Stopped);
+        let gone = gone.filter(|worker| !names.contains(&worker.id));
+        self.stops.extend(gone.map(|worker| Action::Stop { worker: worker.id.clone() }));
+    }
+
     fn model(&mut self, model: usize) {
         let wanted = self.models[model].wanted;
         let (spec, needed, revision) = (&wanted.spec, wanted.needed(), wanted.spec.revision());
@@ -154,9 +168,14 @@ impl<'a> Planning<'a> {
         let stay = live.iter().copied().filter(|worker| !self.leaving.contains(&worker.id));
         let (current, old): (Vec<&Worker>, Vec<&Worker>) = stay.partition(|worker| worker.revision == revision);
         let retire: HashSet<&WorkerId> = spec.retire.iter().collect();
-        let (keep, go) = replicas::part(spec, current, &retire);
+        let is_cordoned = |worker: &Worker| is_cordoned(&self.at, &self.places, worker);
+        let Parted { keep, go, moving } = replicas::part(spec, current, &retire, is_cordoned);
+        let replaces = !moving.is_empty() || live.iter().any(|worker| worker.revision != revision);
         let serving = replicas::serving(&keep);
-        let (old, old_go) = replicas::part_old(old, (needed as usize).saturating_sub(serving));
+        let lacking = (needed as usize).saturating_sub(serving);
+        let (old, old_go) = replicas::part_old(old, moving, lacking, is_cordoned);
+        // What those on cordoned nodes have is nobody's to take.
+        let with_room = old.iter().filter(|worker| !is_cordoned(worker)).count();
         go.into_iter().chain(old_go).for_each(|worker| self.stop(worker));
         let Some(memory) = wanted.memory else { return };
 
@@ -164,7 +183,7 @@ impl<'a> Planning<'a> {
         if missing.is_empty() {
             return;
         }
-        let most = most_workers(spec, &live);
+        let most = if replaces { most_workers(spec) } else { usize::MAX };
         let ask = self.ask(model, memory);
         let begun = self.starts.len();
         let (without, held) = self.start(&ask, &keep, &missing, most.saturating_sub(live.len()), &retire);
@@ -172,7 +191,7 @@ impl<'a> Planning<'a> {
         let mut without = self.wait(&ask, without);
         let mut waiting = no_room - without.len();
         // Those that replace an old one take its room, in turn. For the others, others go.
-        let more = without.split_off(without.len().min(old.len()));
+        let more = without.split_off(without.len().min(with_room));
         let beyond = more.len();
         let more = self.clear(&ask, &more, &[]);
         let mut in_turn = 0;
@@ -194,11 +213,12 @@ impl<'a> Planning<'a> {
 
     fn ask(&self, model: usize, memory: u64) -> Ask<'a> {
         let spec = &self.models[model].wanted.spec;
-        let may_run = |place: &Place<'_>| place.node.schedulable && carries(place.node, spec);
+        let accelerators = spec.placement.accelerators.as_ref();
+        let may_run = |place: &Place<'_>| place.node.is_open_to(accelerators) && carries(place.node, spec);
         Ask {
             model,
             spec,
-            need: Need { memory, accelerators: spec.placement.accelerators.as_ref() },
+            need: Need { memory, accelerators },
             open: (0..self.places.len()).filter(|&at| may_run(&self.places[at])).collect(),
         }
     }
@@ -311,15 +331,14 @@ fn carries(node: &Node, spec: &ModelSpec) -> bool {
     spec.placement.selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
 }
 
-/// How many workers of all revisions may live. Only a replacement has a bound: without one, the replicas are.
-fn most_workers(spec: &ModelSpec, live: &[&Worker]) -> usize {
-    let revision = spec.revision();
-    match spec.rollout.surge {
-        Some(surge) if live.iter().any(|worker| worker.revision != revision) => {
-            (spec.replicas as usize).saturating_add(surge as usize)
-        }
-        _ => usize::MAX,
-    }
+/// Whether a worker is on a node that shall be empty.
+fn is_cordoned(at: &HashMap<&NodeName, PlaceIndex>, places: &[Place<'_>], worker: &Worker) -> bool {
+    at.get(&worker.node).is_some_and(|&at| places[at].node.is_cordoned())
+}
+
+/// How many workers may live, those that are replaced and those that replace them.
+fn most_workers(spec: &ModelSpec) -> usize {
+    spec.rollout.surge.map_or(usize::MAX, |surge| (spec.replicas as usize).saturating_add(surge as usize))
 }
 
 #[cfg(test)]

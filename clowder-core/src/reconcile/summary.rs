@@ -5,7 +5,7 @@ use crate::chain;
 use crate::desired::{DesiredModel, DesiredModels};
 use crate::model::ModelName;
 use crate::node::Inventory;
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Cause, Plan};
 use crate::status::{ModelPhase, ModelStatus, ModelStatuses};
 use crate::worker::{Worker, WorkerState};
 use std::collections::HashMap;
@@ -21,15 +21,26 @@ pub(super) fn statuses(desired: &DesiredModels, inventory: &Inventory, plan: &Pl
         found.entry(&worker.model).or_default().workers.push(Arc::clone(worker));
     }
     for unplaced in &plan.unplaced {
-        found.entry(&unplaced.spec.name).or_default().unplaced.get_or_insert(&unplaced.reason);
+        let found = found.entry(&unplaced.spec.name).or_default();
+        found.unplaced.get_or_insert(&unplaced.reason);
+        found.changes |= unplaced.cause == Cause::Leaving;
     }
     for action in &plan.actions {
-        if let (Action::Start(start), Some(failure)) = (action, memory.failures.get(action.worker())) {
-            found.entry(&start.spec.name).or_default().not_applied.get_or_insert(failure);
+        let model = match action {
+            Action::Start(start) => Some(&start.spec.name),
+            Action::Stop { worker } => inventory.workers.get(worker).map(|worker| &worker.model),
+        };
+        let Some(found) = model.map(|model| found.entry(model).or_default()) else { continue };
+        match (action, memory.failures.get(action.worker())) {
+            (Action::Start(_), Some(failure)) => drop(found.not_applied.get_or_insert(failure)),
+            (_, None) => found.changes = true,
+            _ => {}
         }
     }
     let status = |(name, model): (&ModelName, &DesiredModel)| {
-        let status = status(model, found.remove(name).unwrap_or_default(), memory);
+        let mut found = found.remove(name).unwrap_or_default();
+        found.moving = is_moving(&found, inventory);
+        let status = status(model, found, memory);
         (name.clone(), Arc::new(status))
     };
     desired.iter().map(status).collect()
@@ -41,12 +52,31 @@ struct Found<'a> {
     workers: Vec<Arc<Worker>>,
     unplaced: Option<&'a str>,
     not_applied: Option<&'a str>,
+    /// Whether the plan does something for it, or knows that it will.
+    changes: bool,
+    moving: bool,
+}
+
+/// Whether workers of a model on cordoned nodes wait for others that are on their way. What fails, or has no place, is not: who
+/// empties a node is not to wait for what may never come.
+fn is_moving(found: &Found<'_>, inventory: &Inventory) -> bool {
+    let is_cordoned = |worker: &Worker| inventory.nodes.get(&worker.node).is_some_and(|node| node.is_cordoned());
+    let (leave, others): (Vec<&Worker>, Vec<&Worker>) = found
+        .workers
+        .iter()
+        .map(Arc::as_ref)
+        .filter(|worker| worker.state.is_live())
+        .partition(|worker| is_cordoned(worker));
+    let on_the_way = |worker: &&Worker| {
+        matches!(worker.state, WorkerState::Pending | WorkerState::Fetching(_) | WorkerState::Starting)
+    };
+    !leave.is_empty() && (found.changes || others.iter().any(on_the_way))
 }
 
 fn status(model: &DesiredModel, found: Found<'_>, memory: &Memory) -> ModelStatus {
     let spec = &model.spec;
     let key = source_key(spec);
-    let Found { workers, unplaced, not_applied } = found;
+    let Found { workers, unplaced, not_applied, moving, .. } = found;
     let refused = memory.refused.get(&key);
     let reason = refused
         .map(|error| chain(error))
@@ -61,6 +91,7 @@ fn status(model: &DesiredModel, found: Found<'_>, memory: &Memory) -> ModelStatu
         facts: memory.facts.get(&key).map(|facts| Arc::clone(&facts.gguf)),
         memory: memory.promise(spec),
         workers,
+        moving,
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::autoscale::Autoscaling;
 use crate::demand::DemandBoard;
-use crate::node::Node;
+use crate::node::{Node, Openness};
 use crate::placement::MemoryFit;
 use crate::status::{ModelPhase, ModelStatus};
 use crate::testing::{InMemoryBackend, InMemoryDesired, InMemorySource, eventually, tiny_gguf};
@@ -82,6 +82,32 @@ async fn a_lost_worker_is_replaced() {
     cluster.backend.insert_node(Node::with_memory("b", 4 << 30));
     let again = cluster.until("m", "ready again", |status| status.phase == ModelPhase::Ready).await;
     assert_ne!(again.workers[0].node, status.workers[0].node);
+}
+
+#[tokio::test]
+async fn workers_on_a_cordoned_node_move_for_as_long_as_others_are_on_their_way() {
+    let mut cluster = Cluster::start(one_node().starting_in(WorkerState::Starting));
+    cluster.want("m", "builtin:m", 1).await;
+    let status = cluster.until("m", "started", |status| status.workers.len() == 1).await;
+    let set = |cluster: &Cluster, worker: &WorkerId, state: WorkerState| {
+        cluster.backend.change(worker, |worker| worker.state = state);
+    };
+    set(&cluster, &status.workers[0].id, WorkerState::Ready);
+    cluster.backend.insert_node(Node { openness: Openness::Cordoned, ..Node::with_memory("a", 4 << 30) });
+    let both = |status: &ModelStatus| status.moving && status.workers.len() == 2;
+    cluster.backend.insert_node(Node::with_memory("b", 4 << 30));
+    let status = cluster.until("m", "another one is started", both).await;
+    assert_eq!((status.phase, status.ready()), (ModelPhase::Ready, 1));
+    cluster.backend.lose_node(&"b".into());
+    cluster.until("m", "no place", |status| !status.moving && status.workers.len() == 1).await;
+    cluster.backend.insert_node(Node::with_memory("c", 4 << 30));
+    let status = cluster.until("m", "another one is started again", both).await;
+    let other = status.workers.iter().find(|worker| worker.node.as_str() == "c").unwrap();
+    set(&cluster, &other.id, WorkerState::Failed { reason: "no such layer".into() });
+    cluster.until("m", "not waited for", |status| !status.moving).await;
+    set(&cluster, &other.id, WorkerState::Ready);
+    let moved = cluster.until("m", "moved", |status| status.workers.len() == 1 && !status.moving).await;
+    assert_eq!((&moved.workers[0].id, moved.phase), (&other.id, ModelPhase::Ready));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use crate::BoxStream;
 use crate::backend::{Backend, BackendError, LogOptions};
 use crate::desired::{DesiredModels, DesiredStore};
 use crate::due::until;
-use crate::node::{Inventory, Node, NodeName};
+use crate::node::{Inventory, Node, NodeName, Openness};
 use crate::plan::Action;
 use crate::worker::{Worker, WorkerId, WorkerState};
 use async_trait::async_trait;
@@ -23,7 +23,7 @@ const PACE: Duration = Duration::from_secs(1);
 /// that are whole on a node, and [`WorkerState::Fetching`] says how far the node is with the worker's model; once that is whole, the worker is [starting](WorkerState::Starting).
 ///
 /// Of a node whose stock is not known, the inventories say what the other backend says; but one that can have no models takes no
-/// new workers.
+/// new workers. Those that it has stay: its manager may be back in a moment.
 pub struct StockedBackend {
     backend: Arc<dyn Backend>,
     /// Says where the models come from, which is what their files are known by on a node.
@@ -148,8 +148,8 @@ impl Stocked {
             if let Some(stock) = stocks.told.get(name) {
                 *node = self.node(node, stock);
             }
-            if node.schedulable && stocks.keepers.as_ref().is_some_and(|keepers| !keepers.contains(name)) {
-                Arc::make_mut(node).schedulable = false;
+            if node.is_schedulable() && stocks.keepers.as_ref().is_some_and(|keepers| !keepers.contains(name)) {
+                Arc::make_mut(node).openness = Openness::Closed;
             }
         }
         for worker in inventory.workers.values_mut() {

@@ -1,10 +1,11 @@
 //! For [`Placement`]: the suite.
 
 use crate::model::{AcceleratorRequest, ModelSpec};
-use crate::node::{Accelerator, Inventory, Node};
+use crate::node::{Accelerator, Inventory, Node, Openness};
 use crate::placement::{Placement, Wanted};
 use crate::plan::{Action, Plan};
 use crate::worker::{Worker, WorkerState};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Rounds after which a plan that still changes will not settle.
@@ -21,6 +22,7 @@ pub fn conformance(placement: &dyn Placement) {
     priorities(placement);
     lingering(placement);
     replacement(placement);
+    cordoned(placement);
 }
 
 /// As many as asked for, as far as memory goes.
@@ -49,7 +51,7 @@ fn counts(placement: &dyn Placement) {
 /// Only where the rules allow.
 fn rules(placement: &dyn Placement) {
     let mut closed = Node::with_memory("closed", 100);
-    closed.schedulable = false;
+    closed.openness = Openness::Closed;
     let mut labelled = Node::with_memory("labelled", 100);
     labelled.labels.insert("disk".to_owned(), "fast".to_owned());
     let mut inventory = nodes([closed, labelled, Node::with_memory("plain", 100)]);
@@ -76,6 +78,12 @@ fn accelerators(placement: &dyn Placement) {
     let plan = settle(placement, &[wanted("m", 2, 10, asks)], &mut inventory);
     assert_eq!(of(&inventory, "m").map(|worker| worker.node.as_str()).collect::<Vec<_>>(), ["a"]);
     assert_eq!(unplaced(&plan, "m"), 1, "one is left, and two are asked for");
+    set(&mut inventory, "a", Openness::Reserved("gpu".to_owned()));
+    inventory.workers.clear();
+    let plan = settle(placement, &[wanted("n", 9, 20, |_| ()), wanted("m", 1, 10, asks)], &mut inventory);
+    let on_a = |model| of(&inventory, model).filter(|worker| worker.node.as_str() == "a").count();
+    assert_eq!((on_a("n"), on_a("m")), (0, 1), "it is for those that ask for what it has");
+    assert_eq!(unplaced(&plan, "n"), 4, "and the others have the other one");
 }
 
 /// Who comes first has the memory, and who comes later does not take it back.
@@ -127,6 +135,48 @@ fn replacement(placement: &dyn Placement) {
     }
 }
 
+/// Who is on a cordoned node is replaced elsewhere, within the surge, and stays where that cannot be.
+fn cordoned(placement: &dyn Placement) {
+    for surge in [None, Some(0), Some(1)] {
+        let mut inventory = nodes([Node::with_memory("a", 100)]);
+        let models = [
+            wanted("m", 2, 10, |spec| spec.rollout.surge = surge),
+            wanted("pinned", 1, 10, |spec| spec.placement.pinned = vec!["a".into()]),
+        ];
+        settle(placement, &models, &mut inventory);
+        for (openness, why) in
+            [(Openness::Cordoned, "there is no room elsewhere"), (Openness::Closed, "it may be back")]
+        {
+            let before = set(&mut inventory, "a", openness);
+            let plan = settle(placement, &models, &mut inventory);
+            assert_eq!((inventory.workers.len(), inventory == before), (3, true), "{why}: {plan:?}");
+            inventory.nodes.insert("b".into(), Arc::new(Node::with_memory("b", 10)));
+        }
+        set(&mut inventory, "a", Openness::Cordoned);
+        let most = surge.map_or(usize::MAX, |surge| 2 + surge as usize);
+        let serve = |inventory: &Inventory| {
+            let serving = of(inventory, "m").count();
+            assert!((1..=most).contains(&serving), "{serving} workers, {surge:?} beyond two");
+        };
+        let on = |inventory: &Inventory, model| {
+            of(inventory, model).map(|worker| worker.node.to_string()).collect::<BTreeSet<_>>()
+        };
+        let plan = settle_with(placement, &models, &mut inventory, serve);
+        assert_eq!(on(&inventory, "m"), BTreeSet::from(["a", "b"].map(str::to_owned)), "as far as there is room");
+        assert_eq!((of(&inventory, "m").count(), unplaced(&plan, "m")), (2, 1), "the other one is told: {plan:?}");
+        inventory.nodes.insert("b".into(), Arc::new(Node::with_memory("b", 100)));
+        settle_with(placement, &models, &mut inventory, serve);
+        assert_eq!((of(&inventory, "m").count(), on(&inventory, "m")), (2, BTreeSet::from(["b".to_owned()])));
+        assert_eq!(on(&inventory, "pinned"), BTreeSet::from(["a".to_owned()]), "a pin is no wish");
+    }
+}
+
+/// Opens or closes a node; returns what there is then.
+fn set(inventory: &mut Inventory, node: &str, openness: Openness) -> Inventory {
+    Arc::make_mut(inventory.nodes.get_mut(&node.into()).expect("a node")).openness = openness;
+    inventory.clone()
+}
+
 fn nodes<const N: usize>(nodes: [Node; N]) -> Inventory {
     let nodes = nodes.into_iter().map(|node| (node.name.clone(), Arc::new(node)));
     Inventory { nodes: nodes.collect(), ..Inventory::default() }
@@ -175,7 +225,7 @@ fn carry_out(plan: &Plan, inventory: &mut Inventory) {
         match action {
             Action::Start(start) => {
                 let node = inventory.nodes.get(&start.node).expect("a start is on a node that is there");
-                assert!(node.schedulable, "{action}: takes no new workers");
+                assert!(node.is_open_to(start.spec.placement.accelerators.as_ref()), "{action}: takes no such workers");
                 let free = inventory.free_memory(node);
                 assert!(free >= start.memory, "{action}: needs {} and {free} are free", start.memory);
                 let mut worker = Worker::new(start.worker.clone(), start.spec.name.clone(), start.node.clone());

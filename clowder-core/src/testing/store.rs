@@ -46,7 +46,7 @@ impl ModelStore for InMemoryStore {
         progress.send_replace(FetchProgress { bytes: 1, total: Some(1), rate: 0 });
         let cached = CachedModel { url: url.clone(), digest: Some(digest), bytes: 1, complete: true };
         self.present.lock().unwrap_or_else(PoisonError::into_inner).insert(url, cached);
-        Ok(StoredModel { path, digest, bytes: 1, lease: Lease::new(()) })
+        Ok(StoredModel { path, digest, bytes: 1, lease: Lease::new(()), hold: None })
     }
 
     async fn inventory(&self, node: &NodeName) -> Result<Vec<CachedModel>, StoreError> {

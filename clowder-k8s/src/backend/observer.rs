@@ -12,9 +12,12 @@ use kube::runtime::watcher::{self, Config, Event};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::task::AbortOnDropHandle;
 
+/// The least time between two inventories: thousands of Pods that start at once change thousands of times.
+const PACE: Duration = Duration::from_millis(50);
 /// How long the first look at a cluster may take.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
 
@@ -88,15 +91,18 @@ struct Follower {
 
 impl Follower {
     async fn follow(mut self, mut pods: Events<Pod>, mut nodes: Events<Node>) {
+        let (mut news, mut not_before) = (false, Instant::now());
         loop {
-            let news = tokio::select! {
-                Some(events) = pods.next() => take(&mut self.workers, events, &self.troubles, "Pods"),
-                Some(events) = nodes.next() => take(&mut self.nodes, events, &self.troubles, "Nodes"),
+            let due = news && self.workers.is_complete() && self.nodes.is_complete();
+            tokio::select! {
+                Some(events) = pods.next() => news |= take(&mut self.workers, events, &self.troubles, "Pods"),
+                Some(events) = nodes.next() => news |= take(&mut self.nodes, events, &self.troubles, "Nodes"),
+                () = sleep_until(not_before), if due => {
+                    let inventory = observe::joined(self.nodes.entries(), self.workers.entries());
+                    self.inventories.send_replace(Some(Arc::new(inventory)));
+                    (news, not_before) = (false, Instant::now() + PACE);
+                }
                 else => return,
-            };
-            if news && self.workers.is_complete() && self.nodes.is_complete() {
-                let inventory = observe::joined(self.nodes.entries(), self.workers.entries());
-                self.inventories.send_replace(Some(Arc::new(inventory)));
             }
         }
     }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// What the workers of a label need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
-    /// So many of them must go on serving while another is taken away.
+    /// So many of them must serve when one has been taken away.
     Keep(i32),
     /// There are none.
     Nothing,
@@ -22,18 +22,23 @@ pub(super) enum Need {
 
 /// What the workers of the desired models need, by the label they bear. Two models may share one, and so one budget: a Pod
 /// that two budgets select cannot be evicted at all.
+///
+/// One may go at any time, also the only one: otherwise no node of its model could be drained. But while others are on their way
+/// for those on a cordoned node, these wait for them.
 pub(super) fn needs(desired: &DesiredModels, statuses: &ModelStatuses) -> BTreeMap<String, Need> {
-    let mut counts: BTreeMap<String, Option<usize>> = BTreeMap::new();
+    let mut counts: BTreeMap<String, Option<(usize, bool)>> = BTreeMap::new();
     for name in desired.keys() {
-        let count = counts.entry(name.slug()).or_insert(Some(0));
-        *count = count.zip(statuses.get(name)).map(|(count, status)| count + counted(status));
+        let sum = counts.entry(name.slug()).or_insert(Some((0, false)));
+        *sum = sum
+            .zip(statuses.get(name))
+            .map(|((count, moving), status)| (count + counted(status), moving || status.moving));
     }
-    let need = |count: Option<usize>| match count {
+    let need = |sum: Option<(usize, bool)>| match sum {
         None => Need::Unknown,
-        Some(0) => Need::Nothing,
-        Some(count) => Need::Keep(i32::try_from(count - 1).unwrap_or(i32::MAX)),
+        Some((0, _)) => Need::Nothing,
+        Some((count, moving)) => Need::Keep(i32::try_from(count - usize::from(!moving)).unwrap_or(i32::MAX)),
     };
-    counts.into_iter().map(|(slug, count)| (slug, need(count))).collect()
+    counts.into_iter().map(|(slug, sum)| (slug, need(sum))).collect()
 }
 
 /// Workers that count: those there are, up to as many as are asked for. One that is on its way out counts until its
@@ -62,8 +67,9 @@ pub(super) fn budget(namespace: &str, name: &str, slug: &str, keep: i32) -> PodD
     }
 }
 
-/// Why not `maxUnavailable: 1`? It is a share of what a Pod's controller asks for. Workers' Pods have none that the
-/// disruption controller knows: it would count nought of nought, and allow no eviction at all.
+/// Why not `maxUnavailable: 1`? It is a share of what a Pod's controller asks for. That of workers' Pods is their Model, which
+/// has a scale, and the disruption controller would ask it: under autoscaling there are no replicas in it, which is an error,
+/// and no eviction would be allowed at all.
 pub(super) fn spec(slug: &str, keep: i32) -> PodDisruptionBudgetSpec {
     PodDisruptionBudgetSpec {
         min_available: Some(IntOrString::Int(keep)),
@@ -97,7 +103,7 @@ mod tests {
         };
         let workers = states.iter().enumerate().map(worker).collect();
         let (phase, spec) = (ModelPhase::Ready, Arc::new(spec.clone()));
-        ModelStatus { spec, generation: 1, phase, reason: None, facts: None, memory: None, workers }
+        ModelStatus { spec, generation: 1, phase, reason: None, facts: None, memory: None, workers, moving: false }
     }
 
     fn needs_of(told: Vec<ModelStatus>, untold: &[&str]) -> Vec<(String, Need)> {
@@ -125,6 +131,21 @@ mod tests {
         assert_eq!(need(2, &[Stopped]), Need::Nothing);
         assert_eq!(need(0, &[Draining]), Need::Nothing);
         assert_eq!(need(2, &[]), Need::Nothing);
+    }
+
+    #[test]
+    fn all_stay_until_those_that_are_on_their_way_serve() {
+        use WorkerState::{Draining, Pending, Ready, Starting};
+        let moving = |replicas, states: &[WorkerState]| {
+            let status = ModelStatus { moving: true, ..status("m", replicas, states) };
+            needs_of(vec![status], &[])[0].1
+        };
+        assert_eq!(moving(1, &[Ready]), Need::Keep(1), "the other one is about to be started");
+        assert_eq!(moving(1, &[Ready, Starting]), Need::Keep(1));
+        assert_eq!(need(1, &[Draining, Ready]), Need::Keep(0), "it has moved");
+        assert_eq!(moving(2, &[Ready, Draining, Pending]), Need::Keep(2), "nobody waited for the first");
+        let told = vec![status("o/m", 1, &[Ready]), ModelStatus { moving: true, ..status("o:m", 2, &[Ready, Ready]) }];
+        assert_eq!(needs_of(told, &[]), [("o-m".to_owned(), Need::Keep(3))]);
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! Resources as records of desired models: what each of them asks for, and what is wrong with it.
+//!
+//! One that was right and is wrong now goes on to record what it did: workers that serve are not stopped for a slip in an edit.
+//! What that was is known from the view before; a process that begins while a resource is wrong cannot know it.
 
+use super::claims::{Claim, owners, taken};
 use crate::convert::InvalidModel;
 use crate::model::{Model, SecretKeyReference};
 use crate::status::Status;
@@ -8,13 +12,13 @@ use clowder_core::{ModelName, ModelSpec, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::Resource as _;
 use kube::api::DynamicObject;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// A resource as it was read, right or wrong.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Recorded {
-    name: String,
+    pub(super) name: String,
     uid: String,
     generation: i64,
     created: Option<Time>,
@@ -29,7 +33,7 @@ pub(crate) struct Recorded {
 pub(crate) struct Resource {
     pub(crate) uid: String,
     pub(crate) generation: i64,
-    /// The model that it records, where it records one.
+    /// The model that it records, where it records one: what it says, or said when it was last right.
     pub(crate) model: Option<ModelName>,
     /// What is wrong with it.
     pub(crate) problem: Option<Arc<InvalidModel>>,
@@ -45,7 +49,22 @@ pub(crate) struct View {
     pub(crate) resources: BTreeMap<String, Resource>,
 }
 
+impl Resource {
+    /// Whether the model that it records is what it said before it was wrong. A missing Secret changes nothing of a model.
+    pub(crate) fn is_outdated(&self) -> bool {
+        let is_wrong = |problem: &InvalidModel| !matches!(problem, InvalidModel::NoSecret { .. });
+        self.model.is_some() && self.problem.as_deref().is_some_and(is_wrong)
+    }
+}
+
 impl Recorded {
+    /// Whether its status says that what it says now was taken in as it is.
+    pub(super) fn was_right(&self) -> bool {
+        self.status
+            .as_ref()
+            .is_some_and(|status| status.observed_generation == self.generation && status.is_of_a_phase())
+    }
+
     /// A resource as the API server hands it out; `None` where it has no name.
     pub(crate) fn read(object: &DynamicObject) -> Option<Self> {
         let mut object = object.clone();
@@ -66,6 +85,21 @@ impl Recorded {
     /// The value of a Secret that it refers to.
     pub(crate) fn secret(&self) -> Option<&SecretKeyReference> {
         Some(&self.model.as_ref().ok()?.spec.credentials.as_ref()?.secret_key_ref)
+    }
+
+    /// The resource, where it records this model and has this problem.
+    fn resource(&self, model: Option<&Arc<ModelSpec>>, problem: Option<Arc<InvalidModel>>) -> Resource {
+        Resource {
+            uid: self.uid.clone(),
+            generation: self.generation,
+            model: model.map(|spec| spec.name.clone()),
+            problem,
+            status: self.status.clone(),
+        }
+    }
+
+    fn model(&self, spec: &Arc<ModelSpec>) -> DesiredModel {
+        DesiredModel { spec: Arc::clone(spec), generation: self.generation.unsigned_abs() }
     }
 
     /// The model that it asks for, with its credentials where there are any, and what is wrong with it.
@@ -95,44 +129,65 @@ impl Recorded {
 }
 
 impl View {
-    /// What these resources ask for. One that is wrong is left out and breaks no other; of those that claim the same name,
-    /// as their model's own or as a further one, the oldest has it. One that is being deleted asks for nothing.
+    /// What these resources ask for. One that is wrong breaks no other, and asks for what it did `before`, if anything. One
+    /// that is being deleted asks for nothing.
+    ///
+    /// A name, be it a model's own or a further one, is whose it was; one that nobody had goes to the model whose own it is
+    /// before any that claims it as a further one, and to the oldest of either kind.
     pub(crate) fn of<'a>(
         records: impl IntoIterator<Item = &'a Recorded>,
         secret: impl Fn(&SecretKeyReference) -> Option<Secret>,
+        before: Option<&Self>,
     ) -> Self {
         let mut records: Vec<&Recorded> = records.into_iter().filter(|record| !record.leaving).collect();
         records.sort_by(|a, b| (&a.created, &a.name).cmp(&(&b.created, &b.name)));
-        let mut desired = DesiredModels::new();
-        let mut owners: BTreeMap<ModelName, &str> = BTreeMap::new();
-        let mut resources = BTreeMap::new();
-        for record in records {
-            let (spec, mut problem) = record.desired(&secret);
-            let mut model = None;
-            if let Some(spec) = spec {
-                let taken = spec.names().find_map(|name| Some((name.clone(), (*owners.get(name)?).to_owned())));
-                if let Some((name, by)) = taken {
-                    let own = name == spec.name;
-                    let taken =
-                        if own { InvalidModel::NameTaken { name, by } } else { InvalidModel::AliasTaken { name, by } };
-                    problem = Some(taken);
-                } else {
-                    owners.extend(spec.names().map(|name| (name.clone(), record.name.as_str())));
-                    model = Some(spec.name.clone());
-                    let generation = record.generation.unsigned_abs();
-                    desired.insert(spec.name.clone(), DesiredModel { spec: Arc::new(spec), generation });
+        let last = before.map(Self::by_uid).unwrap_or_default();
+        let claims = records.into_iter().map(|record| {
+            let (asked, problem) = record.desired(&secret);
+            let problem = problem.map(Arc::new);
+            Claim { record, asked: asked.map(Arc::new), problem, last: last.get(record.uid.as_str()).copied() }
+        });
+        let claims: Vec<Claim<'_>> = claims.collect();
+        let mut owners = owners(&claims);
+        let (mut desired, mut resources) = (DesiredModels::new(), BTreeMap::new());
+        // A name that one gives up is there for the others, those that came before it too.
+        let mut waiting = claims;
+        loop {
+            let there = waiting.len();
+            waiting.retain(|claim| {
+                let Some(spec) = claim.asked.as_ref().filter(|spec| taken(&owners, claim, spec).is_none()) else {
+                    return true;
+                };
+                for name in claim.last.into_iter().flat_map(|last| last.names()) {
+                    owners.remove(name);
                 }
+                owners.extend(spec.names().map(|name| (name.clone(), claim.record.name.as_str())));
+                resources.insert(claim.record.name.clone(), claim.record.resource(Some(spec), claim.problem.clone()));
+                desired.insert(spec.name.clone(), claim.record.model(spec));
+                false
+            });
+            if waiting.len() == there {
+                break;
             }
-            let resource = Resource {
-                uid: record.uid.clone(),
-                generation: record.generation,
-                model,
-                problem: problem.map(Arc::new),
-                status: record.status.clone(),
-            };
-            resources.insert(record.name.clone(), resource);
+        }
+        for claim in waiting {
+            let taken = claim.asked.as_ref().and_then(|spec| taken(&owners, &claim, spec));
+            let problem = taken.map(Arc::new).or(claim.problem);
+            resources.insert(claim.record.name.clone(), claim.record.resource(claim.last, problem));
+            if let Some(last) = claim.last {
+                desired.insert(last.name.clone(), claim.record.model(last));
+            }
         }
         Self { desired: Arc::new(desired), resources }
+    }
+
+    /// What each resource records.
+    fn by_uid(&self) -> HashMap<&str, &Arc<ModelSpec>> {
+        let recorded = self.resources.values().filter_map(|resource| {
+            let record = self.desired.get(resource.model.as_ref()?)?;
+            Some((resource.uid.as_str(), &record.spec))
+        });
+        recorded.collect()
     }
 
     /// The name of the resource that a model is recorded in.
@@ -174,7 +229,20 @@ mod tests {
     }
 
     fn view(records: &[Recorded]) -> View {
-        View::of(records, |reference| (reference.name == "hub").then(|| Secret::new("t")))
+        view_after(None, records)
+    }
+
+    fn view_after(before: Option<&View>, records: &[Recorded]) -> View {
+        View::of(records, |reference| (reference.name == "hub").then(|| Secret::new("t")), before)
+    }
+
+    fn names(view: &View) -> Vec<&str> {
+        view.desired.keys().map(ModelName::as_str).collect()
+    }
+
+    /// What is wrong with a resource, in one word.
+    fn problem(view: &View, name: &str) -> Option<&'static str> {
+        view.resources[name].problem.as_ref().map(|problem| problem.reason())
     }
 
     const EARLY: &str = "2026-01-01T00:00:00Z";
@@ -213,9 +281,84 @@ mod tests {
     }
 
     #[test]
+    fn what_was_right_stays_while_it_is_wrong() {
+        let says = |memory: &str, more: Value| {
+            let mut spec = json!({ "source": "builtin:kitten", "resources": { "memory": memory } });
+            spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let mut record = recorded("m", EARLY, spec);
+            record.generation += 1;
+            record
+        };
+        let first = view(&[recorded("m", EARLY, json!({ "source": "builtin:kitten", "replicas": 3 }))]);
+        let name: ModelName = "m".parse().unwrap();
+        let mut before = first.clone();
+        for wrong in [says("6Gb", json!({})), says("6Gi", json!({ "replicas": "many" }))] {
+            before = view_after(Some(&before), &[wrong]);
+            let kept = &before.desired[&name];
+            assert_eq!((&kept.spec, kept.generation), (&first.desired[&name].spec, 5));
+            assert!(before.resources["m"].is_outdated());
+            assert_eq!(before.resource_of(&name), Some("m"));
+        }
+        assert_eq!(problem(&before, "m"), Some("Unreadable"));
+        let mended = view_after(Some(&before), &[says("6Gi", json!({}))]);
+        assert_eq!((problem(&mended, "m"), mended.desired[&name].spec.memory), (None, Some(6 << 30)));
+
+        let mut other = says("6Gb", json!({}));
+        other.uid = "another".into();
+        assert_eq!(view_after(Some(&before), std::slice::from_ref(&other)).desired.len(), 0, "it never was right");
+        other.uid = "uid-m".into();
+        other.leaving = true;
+        assert_eq!(view_after(Some(&before), &[other]), View::default());
+    }
+
+    #[test]
+    fn nobody_loses_a_name_to_one_who_claims_it_later() {
+        let says = |name: &str, created: &str, aliases: &[&str]| {
+            recorded(name, created, json!({ "source": "builtin:kitten", "aliases": aliases }))
+        };
+        let before = view(&[says("old", EARLY, &["chat"]), says("new", LATE, &["gpt"])]);
+        assert_eq!(names(&before), ["new", "old"]);
+        for claimed in ["new", "gpt"] {
+            let after = view_after(Some(&before), &[says("old", EARLY, &[claimed]), says("new", LATE, &["gpt"])]);
+            assert_eq!((problem(&after, "old"), problem(&after, "new")), (Some("NameTaken"), None), "{claimed}");
+            let specs = |view: &View| view.desired.values().map(|model| model.spec.clone()).collect::<Vec<_>>();
+            assert_eq!(specs(&after), specs(&before), "{claimed}");
+        }
+        let chat = says("chat", LATE, &[]);
+        let after = view_after(Some(&before), &[says("old", EARLY, &["chat"]), says("new", LATE, &["gpt"]), chat]);
+        assert_eq!((problem(&after, "chat"), names(&after)), (Some("NameTaken"), vec!["new", "old"]));
+        let given_up = view_after(Some(&before), &[says("old", EARLY, &["gpt"]), says("new", LATE, &[])]);
+        assert_eq!((problem(&given_up, "old"), names(&given_up)), (None, vec!["new", "old"]));
+    }
+
+    #[test]
+    fn who_has_just_begun_takes_the_word_of_the_status() {
+        let claims = |name: &str, created: &str, aliases: &[&str], reason: &str, generation: i64| {
+            let spec = json!({ "source": "builtin:kitten", "aliases": aliases });
+            let mut record = recorded(name, created, spec);
+            let status = json!({
+                "phase": "Ready", "replicas": 1, "ready": 1, "observedGeneration": generation,
+                "conditions": [{
+                    "type": "Ready", "status": "True", "reason": reason, "message": "", "observedGeneration": generation,
+                    "lastTransitionTime": EARLY,
+                }],
+            });
+            record.status = serde_json::from_value(status).unwrap();
+            record
+        };
+        let told = |reason: &str, generation: i64| {
+            view(&[claims("a", EARLY, &["b"], reason, generation), claims("b", LATE, &[], "NameTaken", 4)])
+        };
+        assert_eq!(names(&told("Ready", 4)), ["a"], "it had the name");
+        assert_eq!(names(&told("Ready", 3)), ["b"], "what it had then may have been another");
+        assert_eq!(names(&told("NameTaken", 4)), ["b"]);
+    }
+
+    #[test]
     fn a_further_name_is_a_name() {
         let records = [
-            recorded("old", EARLY, json!({ "source": "builtin:kitten", "aliases": ["gpt", "chat"] })),
+            recorded("chatty", EARLY, json!({ "source": "builtin:kitten", "aliases": ["chat"] })),
+            recorded("old", EARLY, json!({ "source": "builtin:kitten", "aliases": ["gpt"] })),
             recorded("chat", LATE, json!({ "source": "builtin:kitten" })),
             recorded("new", LATE, json!({ "source": "builtin:kitten", "aliases": ["gpt-2", "gpt"] })),
             recorded("newer", "2026-01-03T00:00:00Z", json!({ "source": "builtin:kitten", "aliases": ["gpt-2"] })),
@@ -224,10 +367,14 @@ mod tests {
         let problem =
             |name: &str| view.resources[name].problem.as_ref().map(|problem| (problem.reason(), problem.to_string()));
         let taken = |told: &str| Some(("NameTaken", told.to_owned()));
-        assert_eq!(problem("chat"), taken("the name \"chat\" is taken by the Model old: give another in spec.alias"));
+        assert_eq!(
+            problem("chatty"),
+            taken("the name \"chat\" is taken by the Model chat: take it out of spec.aliases")
+        );
+        assert_eq!(problem("chat"), None, "its own name is before a further one of another");
         assert_eq!(problem("new"), taken("the name \"gpt\" is taken by the Model old: take it out of spec.aliases"));
         assert_eq!(problem("newer"), None, "what is refused takes no name");
-        assert_eq!(view.desired.keys().map(ModelName::as_str).collect::<Vec<_>>(), ["newer", "old"]);
+        assert_eq!(names(&view), ["chat", "newer", "old"]);
     }
 
     #[test]

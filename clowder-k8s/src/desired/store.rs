@@ -36,9 +36,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(10);
 
 /// What the users of a cluster asked for, in its `Model` resources.
 ///
-/// The resources may be written by anybody: through this, with `kubectl`, by GitOps tools. One that is wrong is left out,
-/// breaks no other, and its own status says what is wrong with it. Credentials that are given through this are kept in
-/// Secrets that go with their resource.
+/// The resources may be written by anybody: through this, with `kubectl`, by GitOps tools. One that is wrong breaks no other,
+/// goes on to ask for what it did when it was last seen to be right, and its own status says what is wrong with it.
+/// Credentials that are given through this are kept in Secrets that go with their resource.
 ///
 /// Nothing here changes a resource that somebody else has changed in the meantime. Where only its status or metadata were
 /// changed, the change is made all the same; where it asks for something else than it did, the caller is told to try again.
@@ -67,7 +67,7 @@ pub enum DesiredRefused {
         /// What it should become.
         other: ModelName,
     },
-    /// The resource that would record the model is there, and is wrong.
+    /// The resource that records the model, or would, is there, and is wrong: what it asks for now is not written over.
     #[error("the Model resource {resource} is there and is wrong ({problem}): mend it, or delete it")]
     Broken {
         /// Which.
@@ -148,7 +148,8 @@ impl KubernetesDesired {
         let mut secrets = Secrets::default();
         let records: Vec<Recorded> = listed.items.iter().filter_map(Recorded::read).collect();
         secrets.refresh(&self.secrets, records.iter().filter_map(Recorded::secret)).await;
-        let view = View::of(&records, |reference| secrets.get(reference));
+        let before = self.view.borrow().clone();
+        let view = View::of(&records, |reference| secrets.get(reference), before.as_deref());
         let named = listed.items.into_iter().filter_map(|object| Some((object.metadata.name.clone()?, object)));
         Ok(Listing { objects: named.collect(), view })
     }
@@ -165,7 +166,12 @@ impl KubernetesDesired {
             (None, None) => Ok(None),
             (Some((resource, object)), None) => self.remove(resource, object).await.map(|()| None),
             (None, Some(after)) => self.create(listing, name, after).await.map(Some),
-            (Some((resource, object)), Some(after)) => self.replace(resource, object, before, after).await.map(Some),
+            (Some((resource, object)), Some(after)) => {
+                if let Some(broken) = listing.broken(resource) {
+                    return Err(WriteError::Failed(DesiredError::Rejected(broken.into())));
+                }
+                self.replace(resource, object, before, after).await.map(Some)
+            }
         }
     }
 
@@ -301,6 +307,12 @@ impl KubernetesDesired {
 }
 
 impl Listing {
+    /// Why a resource that records a model is not written: that model is not what it asks for.
+    fn broken(&self, resource: &str) -> Option<DesiredRefused> {
+        let found = self.view.resources.get(resource).filter(|found| found.is_outdated())?;
+        Some(DesiredRefused::Broken { resource: resource.to_owned(), problem: Arc::clone(found.problem.as_ref()?) })
+    }
+
     /// The name of a new resource for a model that none records yet.
     fn name_for(&self, model: &ModelName) -> Result<String, DesiredRefused> {
         for resource in [resource_name(model), hashed_name(model)] {
@@ -413,7 +425,9 @@ impl Follower {
     async fn publish(&mut self) {
         let records: Vec<Arc<Recorded>> = self.records.entries().values().map(Arc::clone).collect();
         self.secrets.refresh(&self.api, records.iter().filter_map(|record| record.secret())).await;
-        let view = View::of(records.iter().map(Arc::as_ref), |reference| self.secrets.get(reference));
+        let before = self.views.borrow().clone();
+        let records = records.iter().map(Arc::as_ref);
+        let view = View::of(records, |reference| self.secrets.get(reference), before.as_deref());
         let desired = Arc::clone(&view.desired);
         send_if_new(&self.views, Arc::new(view));
         send_if_new(&self.desired, desired);

@@ -29,6 +29,15 @@ const FIELDS: [&str; 13] = [
     "retire",
 ];
 
+/// The fields within those of them that a newer version may know more of.
+const NESTED: [(&str, &[&str]); 5] = [
+    ("autoscaling", &["min", "max", "target", "scaleDownDelaySeconds"]),
+    ("engine", &["context", "slots", "kvType", "threads", "gpuLayers"]),
+    ("resources", &["memory"]),
+    ("placement", &["pinned", "selector", "spread", "accelerators"]),
+    ("rollout", &["surge"]),
+];
+
 /// Where a record's credentials are kept, and what has to be done for it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kept {
@@ -121,18 +130,33 @@ pub(super) fn new_resource(namespace: &str, name: &str, spec: Spec) -> Model {
 
 /// A resource that is there, with another record in it. What is none of a record's business stays.
 pub(super) fn changed_resource(object: &DynamicObject, spec: &Spec) -> Result<DynamicObject, serde_json::Error> {
-    let Value::Object(fields) = serde_json::to_value(spec)? else { return Ok(object.clone()) };
+    let Value::Object(mut fields) = serde_json::to_value(spec)? else { return Ok(object.clone()) };
     let mut object = object.clone();
     if let Some(data) = object.data.as_object_mut() {
         data.remove("status");
         let said = data.entry("spec").or_insert_with(|| Value::Object(Map::new()));
         if let Some(said) = said.as_object_mut() {
+            NESTED.iter().for_each(|(field, known)| keep_unknown(field, known, said, &mut fields));
             said.retain(|field, _| !FIELDS.contains(&field.as_str()));
             said.extend(fields);
         }
     }
     object.metadata.managed_fields = None;
     Ok(object)
+}
+
+/// Takes over what an object within a resource says beyond the fields that are known.
+fn keep_unknown(field: &str, known: &[&str], said: &Map<String, Value>, fields: &mut Map<String, Value>) {
+    let Some(said) = said.get(field).and_then(Value::as_object) else { return };
+    let mut unknown = said.iter().filter(|(name, _)| !known.contains(&name.as_str())).peekable();
+    // Without autoscaling nothing of it may be left: it excludes a number of replicas.
+    if unknown.peek().is_none() || field == "autoscaling" && !fields.contains_key(field) {
+        return;
+    }
+    let wanted = fields.entry(field).or_insert_with(|| Value::Object(Map::new()));
+    if let Some(wanted) = wanted.as_object_mut() {
+        wanted.extend(unknown.map(|(name, value)| (name.clone(), value.clone())));
+    }
 }
 
 impl From<&EngineSettings> for Engine {
@@ -255,16 +279,27 @@ mod tests {
         let object = json!({
             "apiVersion": "clowder.dev/v1alpha1", "kind": "Model",
             "metadata": { "name": "m", "resourceVersion": "7", "labels": { "team": "a" } },
-            "spec": { "source": "builtin:kitten", "digest": "sha256:00", "retire": ["x"], "tomorrows": { "field": 1 } },
+            "spec": {
+                "source": "builtin:kitten", "digest": "sha256:00", "retire": ["x"], "tomorrows": { "field": 1 },
+                "autoscaling": { "max": 2, "tomorrows": 1 }, "engine": { "slots": 2, "tomorrows": 2 },
+                "placement": { "pinned": ["a"], "tomorrows": 3 }, "resources": { "memory": "6Gi" },
+            },
             "status": { "phase": "Ready" },
         });
         let object: DynamicObject = serde_json::from_value(object).unwrap();
         let changed = changed_resource(&object, &Spec::new("builtin:kitten")).unwrap();
         let expected = json!({
-            "spec": { "source": "builtin:kitten", "engine": { "kvType": "f16" }, "tomorrows": { "field": 1 } },
+            "spec": {
+                "source": "builtin:kitten", "engine": { "kvType": "f16", "tomorrows": 2 },
+                "placement": { "tomorrows": 3 }, "tomorrows": { "field": 1 },
+            },
         });
         assert_eq!(changed.data, expected);
         assert_eq!(changed.metadata, object.metadata);
+        let scaled = autoscale::Autoscaling { max: 3, ..autoscale::Autoscaling::default() };
+        let scaled = Spec { autoscaling: Some(Autoscaling::from(&scaled)), ..Spec::new("builtin:kitten") };
+        let scaled = changed_resource(&object, &scaled).unwrap().data["spec"]["autoscaling"].clone();
+        assert_eq!((&scaled["max"], &scaled["tomorrows"]), (&3.into(), &1.into()));
     }
 
     #[test]
@@ -276,5 +311,13 @@ mod tests {
         fields.sort_unstable();
         known.sort_unstable();
         assert_eq!(fields, known);
+        for (field, known) in NESTED {
+            let mut fields: Vec<&str> =
+                properties[field]["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+            let mut known = known.to_vec();
+            fields.sort_unstable();
+            known.sort_unstable();
+            assert_eq!(fields, known, "{field}");
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! A Node as core's node.
 
 use super::quantity;
-use clowder_core::node::{Accelerator, Capacity, NodeName};
-use k8s_openapi::api::core::v1::Node;
+use clowder_core::node::{Accelerator, Capacity, NodeName, Openness};
+use k8s_openapi::api::core::v1::{Node, Taint};
 use std::collections::BTreeSet;
 
 /// Labels of nodes that run the control plane, and only that.
@@ -14,23 +14,25 @@ const MOST_OF_A_KIND: usize = 256;
 
 /// A Node as core sees it; `None` where it has no name.
 ///
-/// New workers may go there if it is ready, not cordoned, without a taint that keeps Pods away, and no control-plane node.
-/// Which models are on it is known to its storage manager alone.
+/// New workers may go there if it is ready, not cordoned, without a taint that keeps Pods away, and no control-plane node. A
+/// taint that is named as what the node offers keeps it for those that ask for that. Which models are on it is known to its storage manager alone.
 pub fn node(node: &Node) -> Option<clowder_core::Node> {
     let name = NodeName(node.metadata.name.clone()?);
     let allocatable = |resource: &str| {
         let status = node.status.as_ref()?;
         Some(status.allocatable.as_ref()?.get(resource)?.0.as_str())
     };
+    let accelerators = accelerators(node);
+    let openness = openness(node, &accelerators);
     Some(clowder_core::Node {
         name,
         labels: node.metadata.labels.clone().unwrap_or_default(),
         capacity: Capacity {
             memory: quantity::whole(allocatable("memory")),
             cores: u32::try_from(quantity::whole(allocatable("cpu"))).unwrap_or(u32::MAX),
-            accelerators: accelerators(node),
+            accelerators,
         },
-        schedulable: is_schedulable(node),
+        openness,
         cached: BTreeSet::new(),
     })
 }
@@ -51,16 +53,39 @@ fn accelerators(node: &Node) -> Vec<Accelerator> {
         .collect()
 }
 
-fn is_schedulable(node: &Node) -> bool {
+/// What is cordoned may be down, too, for the very work that it was cordoned for: it is still to be empty.
+fn openness(node: &Node, accelerators: &[Accelerator]) -> Openness {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     let ready = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
     let spec = node.spec.as_ref();
     let cordoned = spec.and_then(|spec| spec.unschedulable).unwrap_or(false);
     let taints = spec.and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
-    let tainted = taints.iter().any(|taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute"));
     let labels = node.metadata.labels.as_ref();
     let control_plane = labels.is_some_and(|labels| CONTROL_PLANE.iter().any(|label| labels.contains_key(*label)));
-    ready && !cordoned && !tainted && !control_plane
+    if cordoned {
+        Openness::Cordoned
+    } else if ready && !control_plane {
+        tainted(taints, accelerators)
+    } else {
+        Openness::Closed
+    }
+}
+
+/// How open taints leave a node. Workers bear with those that Kubernetes, too, has Pods bear with that ask for an extended
+/// resource: of its name, and of the effect that keeps away who has not come yet.
+fn tainted(taints: &[Taint], accelerators: &[Accelerator]) -> Openness {
+    let of_accelerator =
+        |taint: &Taint| taint.effect == "NoSchedule" && accelerators.iter().any(|one| one.name == taint.key);
+    let mut openness = Openness::Open;
+    for taint in taints.iter().filter(|taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute")) {
+        let reserved = Openness::Reserved(taint.key.clone());
+        // A worker asks for one kind, and so bears with one kind of taint.
+        if !of_accelerator(taint) || (openness != Openness::Open && openness != reserved) {
+            return Openness::Closed;
+        }
+        openness = reserved;
+    }
+    openness
 }
 
 #[cfg(test)]
@@ -86,24 +111,61 @@ mod tests {
         let node = observed(|_| ());
         assert_eq!((node.name.as_str(), node.capacity.memory, node.capacity.cores), ("sled-1", 64 << 30, 15));
         assert_eq!(node.labels["disk"], "fast");
-        assert!(node.schedulable);
+        assert_eq!(node.openness, Openness::Open);
     }
 
     #[test]
     fn a_node_that_takes_no_workers() {
-        let closed: [fn(&mut serde_json::Value); 7] = [
+        let closed: [fn(&mut serde_json::Value); 6] = [
             |node| node["status"]["conditions"][1]["status"] = "Unknown".into(),
             |node| node["status"]["conditions"] = json!([]),
-            |node| node["spec"]["unschedulable"] = true.into(),
             |node| node["spec"]["taints"] = json!([{ "key": "k", "effect": "NoSchedule" }]),
             |node| node["spec"]["taints"] = json!([{ "key": "k", "effect": "NoExecute" }]),
             |node| node["metadata"]["labels"]["node-role.kubernetes.io/control-plane"] = "".into(),
             |node| node["status"] = json!({}),
         ];
         for change in closed {
-            assert!(!observed(change).schedulable);
+            assert_eq!(observed(change).openness, Openness::Closed);
         }
-        assert!(observed(|n| n["spec"]["taints"] = json!([{ "key": "k", "effect": "PreferNoSchedule" }])).schedulable);
+        let preferred = observed(|n| n["spec"]["taints"] = json!([{ "key": "k", "effect": "PreferNoSchedule" }]));
+        assert_eq!(preferred.openness, Openness::Open);
+    }
+
+    #[test]
+    fn a_node_that_shall_be_empty() {
+        let cordoned = |node: &mut serde_json::Value| {
+            node["spec"]["unschedulable"] = true.into();
+            // Kubernetes says it twice.
+            node["spec"]["taints"] = json!([{ "key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule" }]);
+        };
+        assert_eq!(observed(cordoned).openness, Openness::Cordoned);
+        let down = |node: &mut serde_json::Value| {
+            cordoned(node);
+            node["status"]["conditions"][1]["status"] = "Unknown".into();
+        };
+        assert_eq!(observed(down).openness, Openness::Cordoned);
+    }
+
+    #[test]
+    fn a_taint_named_as_what_the_node_offers_keeps_it_for_that() {
+        let tainted = |taints: serde_json::Value| {
+            let node = observed(|node| {
+                node["status"]["allocatable"]["nvidia.com/gpu"] = "2".into();
+                node["status"]["allocatable"]["amd.com/gpu"] = "1".into();
+                node["status"]["allocatable"]["intel.com/gpu"] = "0".into();
+                node["spec"]["taints"] = taints;
+            });
+            node.openness
+        };
+        let gpu = json!({ "key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule" });
+        let other = |key: &str, effect: &str| json!({ "key": key, "effect": effect });
+        let reserved = Openness::Reserved("nvidia.com/gpu".to_owned());
+        assert_eq!(tainted(json!([gpu])), reserved);
+        assert_eq!(tainted(json!([gpu, gpu, other("k", "PreferNoSchedule")])), reserved);
+        assert_eq!(tainted(json!([gpu, other("k", "NoSchedule")])), Openness::Closed);
+        assert_eq!(tainted(json!([gpu, other("amd.com/gpu", "NoSchedule")])), Openness::Closed, "nobody asks for both");
+        assert_eq!(tainted(json!([other("nvidia.com/gpu", "NoExecute")])), Openness::Closed);
+        assert_eq!(tainted(json!([other("intel.com/gpu", "NoSchedule")])), Openness::Closed, "it has none");
     }
 
     #[test]

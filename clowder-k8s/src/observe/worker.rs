@@ -14,6 +14,8 @@ use std::net::IpAddr;
 
 /// How a program of Clowder ends where trying again does not help.
 const NEVER_HELPS: i32 = 3;
+/// How a worker ends whose model was removed from the node before it held it.
+const MODEL_REMOVED: i32 = 4;
 /// kubelet waits so long before it starts a container again that has failed for the second time, in milliseconds.
 const FIRST_WAIT_MS: u64 = 10_000;
 /// And no longer than so long, however often it failed.
@@ -74,6 +76,10 @@ impl<'a> Seen<'a> {
         if self.leaving {
             return WorkerState::Draining;
         }
+        // kubelet fetches once for a Pod and then starts the worker alone: only another Pod has a model again.
+        if self.lacks_its_model() {
+            return WorkerState::Stopped;
+        }
         if let Some(condition) = self.condition("PodScheduled").filter(|condition| condition.status == "False") {
             return self.unscheduled(condition);
         }
@@ -89,6 +95,14 @@ impl<'a> Seen<'a> {
         self.condition("PodScheduled").is_some_and(|condition| {
             condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable")
         })
+    }
+
+    fn lacks_its_model(&self) -> bool {
+        let Some(main) = self.main else { return false };
+        let state = main.state.as_ref();
+        let ended = state.and_then(|state| state.terminated.as_ref());
+        let end = ended.or_else(|| waiting(state).and_then(|_| last_end(main)));
+        end.is_some_and(|end| end.exit_code == MODEL_REMOVED)
     }
 
     fn phase(&self) -> &str {

@@ -30,6 +30,8 @@ const CREDENTIALS_KEY: &str = "credentials";
 const USER: i64 = 10_001;
 const TOKENS: &str = "/etc/clowder/tokens";
 const MODEL_FILE: &str = "/model/model.gguf";
+/// `fetch` makes it beside the model's file: what the worker locks, so that the storage manager does not remove the model.
+const MODEL_HOLD: &str = "/model/model.gguf.hold";
 /// Between being taken out of all routes and being told to end: routes lag behind a little.
 const PRE_STOP_SECONDS: u64 = 2;
 /// What is left of the grace once a worker has given up on what it had, for it to say so and end.
@@ -109,7 +111,7 @@ fn spec(start: &StartWorker, template: &WorkerTemplate) -> PodSpec {
         }),
         service_account_name: Some(template.service_account.clone()),
         termination_grace_period_seconds: Some(i64::try_from(template.grace.as_secs()).unwrap_or(i64::MAX)),
-        tolerations: Some(["not-ready", "unreachable"].map(leaves_lost_node).into()),
+        tolerations: Some(tolerations(start)),
         volumes: Some(volumes(template)),
         ..PodSpec::default()
     }
@@ -130,6 +132,18 @@ fn on_node(node: &str) -> Affinity {
         }),
         ..Affinity::default()
     }
+}
+
+/// Nodes are often kept for those that ask for their accelerators, by a taint of the accelerators' name.
+fn tolerations(start: &StartWorker) -> Vec<Toleration> {
+    let of_accelerator = |asked: &AcceleratorRequest| Toleration {
+        effect: Some("NoSchedule".to_owned()),
+        key: Some(asked.name.clone()),
+        operator: Some("Exists".to_owned()),
+        ..Toleration::default()
+    };
+    let accelerators = start.spec.placement.accelerators.as_ref().map(of_accelerator);
+    ["not-ready", "unreachable"].map(leaves_lost_node).into_iter().chain(accelerators).collect()
 }
 
 fn leaves_lost_node(taint: &str) -> Toleration {
@@ -270,6 +284,7 @@ fn runtime_args(start: &StartWorker, template: &WorkerTemplate) -> Vec<String> {
     let given = |number: Option<u32>| number.map(|number| number.to_string());
     [
         ("model-path", Some(MODEL_FILE.to_owned())),
+        ("hold", Some(MODEL_HOLD.to_owned())),
         ("alias", Some(start.spec.name.to_string())),
         ("host", Some("0.0.0.0".to_owned())),
         ("port", Some(PORT.to_string())),

@@ -103,8 +103,16 @@ mod tests {
         let spec = Arc::new(ModelSpec::new("m".parse().unwrap(), "builtin:m".parse().unwrap()));
         let workers: Vec<Arc<Worker>> = workers.iter().map(|worker| Arc::new(Worker::clone(worker))).collect();
         let (phase, listed) = (ModelPhase::Ready, workers.clone());
-        let model =
-            ModelStatus { spec, generation: 1, phase, reason: None, facts: None, memory: None, workers: listed };
+        let model = ModelStatus {
+            spec,
+            generation: 1,
+            phase,
+            reason: None,
+            facts: None,
+            memory: None,
+            workers: listed,
+            moving: false,
+        };
         (Status::observed(&model, None, &Time(Timestamp::from_second(1).unwrap())), workers)
     }
 

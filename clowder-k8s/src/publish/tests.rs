@@ -22,7 +22,8 @@ fn statuses(phase: ModelPhase, serving: bool) -> ModelStatuses {
     }
     let name = spec.name.clone();
     let (spec, workers) = (Arc::new(spec), vec![Arc::new(worker)]);
-    let status = ModelStatus { spec, generation: 2, phase, reason: None, facts: None, memory: None, workers };
+    let status =
+        ModelStatus { spec, generation: 2, phase, reason: None, facts: None, memory: None, workers, moving: false };
     [(name, Arc::new(status))].into()
 }
 
@@ -111,6 +112,21 @@ async fn another_resource_of_the_same_name_begins_anew() {
 }
 
 #[test]
+fn a_resource_that_is_wrong_is_told_with_the_workers_of_what_it_said_before() {
+    let now = this_second();
+    let wrong = || Some(InvalidModel::Resources("6Gb".into()));
+    let (ready, starting) = (statuses(ModelPhase::Ready, true), statuses(ModelPhase::Starting, false));
+    let serving = wanted(&resource(None, wrong()), &ready, None, &now).unwrap();
+    assert_eq!((serving.phase, serving.ready, serving.replicas), (Phase::Degraded, 1, 1));
+    assert!(serving.message().contains("\"6Gb\" is no amount of memory"), "{}", serving.message());
+    let down = wanted(&resource(None, wrong()), &starting, Some(&serving), &now).unwrap();
+    assert_eq!((down.phase, down.ready, down.replicas), (Phase::Starting, 0, 1), "the one before is no longer true");
+    let nothing = Resource { model: None, ..resource(None, wrong()) };
+    let none = wanted(&nothing, &ModelStatuses::new(), Some(&serving), &now).unwrap();
+    assert_eq!((none.phase, none.ready, none.replicas), (Phase::Failed, 0, 0));
+}
+
+#[test]
 fn a_problem_is_told_unless_the_model_serves_all_the_same() {
     let now = this_second();
     let told = |problem: Option<InvalidModel>, statuses: &ModelStatuses| {
@@ -122,4 +138,7 @@ fn a_problem_is_told_unless_the_model_serves_all_the_same() {
     assert_eq!(told(Some(no_secret()), &starting), Some(Phase::Failed));
     assert_eq!(told(Some(no_secret()), &ready), Some(Phase::Ready));
     assert_eq!(told(Some(no_secret()), &ModelStatuses::new()), Some(Phase::Failed));
+    let before = wanted(&resource(None, None), &ready, None, &now).unwrap();
+    let known = wanted(&resource(None, Some(no_secret())), &ModelStatuses::new(), Some(&before), &now);
+    assert_eq!(known, None, "who has just begun takes back nothing");
 }

@@ -10,6 +10,7 @@ use super::machine;
 use super::supervisor::Supervisor;
 use async_trait::async_trait;
 use clowder_core::backend::LogOptions;
+use clowder_core::node::Openness;
 use clowder_core::plan::StartWorker;
 use clowder_core::{Action, Backend, BackendError, BoxError, BoxStream, Inventory, ModelStore, Node, WorkerId};
 use futures::stream::{self, StreamExt};
@@ -47,7 +48,7 @@ impl LocalBackend {
             name: config.node.clone(),
             labels: config.labels.clone(),
             capacity: machine::capacity(config.memory),
-            schedulable: true,
+            openness: Openness::Open,
             cached: BTreeSet::new(),
         });
         board.observe_cache(store.as_ref()).await;

@@ -12,7 +12,7 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use clowder_core::secret::{Credentials, CredentialsKind, Secret};
 use clowder_core::source::Digest;
-use clowder_core::store::{FetchProgress, FetchRequest};
+use clowder_core::store::{FetchProgress, FetchRequest, StoredModel};
 use clowder_core::url::ModelUrl;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -86,6 +86,9 @@ pub(super) async fn fetch(State(cache): State<Cache>, body: Bytes) -> Result<Res
         digest: Digest,
         bytes: u64,
         path: PathBuf,
+        /// What the caller locks shared as long as it uses the model: this process holds it no longer than its answer takes.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hold: Option<PathBuf>,
     }
     let wanted: Wanted = serde_json::from_slice(&body).map_err(ApiError::Body)?;
     let credentials = wanted
@@ -94,7 +97,8 @@ pub(super) async fn fetch(State(cache): State<Cache>, body: Bytes) -> Result<Res
         .map(|value| Credentials { kind: wanted.credentials_type.unwrap_or_default(), value: Secret::new(value) });
     let request = FetchRequest { url: wanted.url.parse()?, digest: wanted.digest, credentials };
     let stored = cache.pull(request, watch::channel(FetchProgress::default()).0).await?;
-    let fetched = Fetched { url: wanted.url, digest: stored.digest, bytes: stored.bytes, path: stored.path };
+    let StoredModel { path, digest, bytes, hold, lease: _lease } = stored;
+    let fetched = Fetched { url: wanted.url, digest, bytes, path, hold };
     Ok((StatusCode::CREATED, Json(fetched)).into_response())
 }
 

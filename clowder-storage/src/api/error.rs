@@ -47,6 +47,7 @@ impl ApiError {
 fn of_store(error: &StoreError) -> (StatusCode, &'static str) {
     match error {
         StoreError::Source(SourceError::Unsupported { .. }) => (StatusCode::BAD_REQUEST, "unsupported_scheme"),
+        StoreError::Source(SourceError::Unusable { .. }) => (StatusCode::BAD_REQUEST, "unusable"),
         StoreError::Source(SourceError::NotFound { .. }) => (StatusCode::NOT_FOUND, "not_found"),
         StoreError::Source(SourceError::Denied { .. }) => (StatusCode::FORBIDDEN, "denied"),
         StoreError::Source(SourceError::Unreachable { .. }) => (StatusCode::BAD_GATEWAY, "unreachable"),

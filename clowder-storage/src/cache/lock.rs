@@ -54,7 +54,8 @@ impl Drop for Exclusive {
     }
 }
 
-/// A share in a blob: who deletes it must have it alone. The blob's time of change is when it was last used.
+/// A share in a blob: who deletes it must have it alone. Other programs take it by `flock`, which a mount that cannot be
+/// written allows too. The blob's time of change is when it was last used.
 #[derive(Debug)]
 pub(super) struct Share(File);
 
@@ -70,33 +71,36 @@ impl Share {
             // Whoever has it alone is deleting it, which takes a moment.
             file.lock_shared()?;
             if is_current(&file, path)? {
-                let share = Self(file);
-                share.touch();
-                return Ok(Some(share));
+                touch(&file);
+                return Ok(Some(Self(file)));
             }
         }
     }
 
-    /// Whether it may be deleted now. The answer holds as long as the returned file lives.
+    /// Whether it may be deleted now. The answer holds as long as the returned file lives. What may not is used at this
+    /// moment, and is marked so: whoever uses it may be unable to.
     pub(super) fn sole(path: &Path) -> io::Result<Option<File>> {
         let file = File::open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::WouldBlock) => {
+                touch(&file);
+                Ok(None)
+            }
             Err(TryLockError::Error(error)) => Err(error),
         }
-    }
-
-    fn touch(&self) {
-        // A time that cannot be set makes the model look older than it is, which costs a fetch at worst.
-        self.0.set_modified(SystemTime::now()).ok();
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.touch();
+        touch(&self.0);
     }
+}
+
+fn touch(file: &File) {
+    // A time that cannot be set makes the model look older than it is, which costs a fetch at worst.
+    file.set_modified(SystemTime::now()).ok();
 }
 
 #[cfg(test)]
@@ -125,5 +129,22 @@ mod tests {
         assert!(Share::sole(&path).unwrap().is_none());
         drop(shares);
         assert!(Share::sole(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_another_process_shares_is_used_as_long_as_it_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("blob");
+        std::fs::write(&path, "x").unwrap();
+        let modified = || std::fs::metadata(&path).unwrap().modified().unwrap();
+        File::open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let other = File::open(&path).unwrap();
+        other.lock_shared().unwrap();
+        assert!(Share::sole(&path).unwrap().is_none());
+        assert!(modified() > SystemTime::UNIX_EPOCH);
+        drop(other);
+        let last = modified();
+        assert!(Share::sole(&path).unwrap().is_some());
+        assert_eq!(modified(), last, "a look alone is no use");
     }
 }

@@ -291,7 +291,8 @@ impl Inner {
     fn lend(&self, record: &Record, share: Share) -> Option<StoredModel> {
         let digest = record.files.first()?.digest;
         let path = record.path(&self.layout);
-        Some(StoredModel { path, digest, bytes: record.bytes(), lease: Lease::new(share) })
+        let hold = Some(self.layout.blob(record.manifest));
+        Some(StoredModel { path, digest, bytes: record.bytes(), lease: Lease::new(share), hold })
     }
 
     fn list(&self) -> Result<Vec<Entry>, StoreError> {

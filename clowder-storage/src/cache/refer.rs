@@ -42,7 +42,7 @@ impl Cache {
         }
         let Reference { path, digest, bytes, .. } = reference;
         progress.send_replace(FetchProgress { bytes, total: Some(bytes), rate: 0 });
-        Ok(StoredModel { path, digest, bytes, lease: Lease::new(()) })
+        Ok(StoredModel { path, digest, bytes, lease: Lease::new(()), hold: None })
     }
 
     async fn remembered(&self, manifest: &Manifest) -> Option<Reference> {

@@ -39,6 +39,10 @@ pub struct Fetched {
     pub bytes: u64,
     /// The main file, as a path of the manager's node.
     pub path: PathBuf,
+    /// What a process of that node locks shared as long as it uses the model, so that the manager does not remove it. An
+    /// earlier manager says nothing of it.
+    #[serde(default)]
+    pub hold: Option<PathBuf>,
 }
 
 impl Manager {

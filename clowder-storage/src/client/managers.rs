@@ -1,6 +1,6 @@
 //! The storage managers of a cluster, one a node, as one [`ModelStore`].
 
-use super::{Manager, ManagerError};
+use super::{Fetched, Manager, ManagerError};
 use async_trait::async_trait;
 use clowder_core::node::NodeName;
 use clowder_core::secret::Secret;
@@ -62,7 +62,8 @@ impl ModelStore for Managers {
             () = told => unreachable!("it is asked until the fetch ends"),
         };
         progress.send_replace(FetchProgress { bytes: fetched.bytes, total: Some(fetched.bytes), rate: 0 });
-        Ok(StoredModel { path: fetched.path, digest: fetched.digest, bytes: fetched.bytes, lease: Lease::new(()) })
+        let Fetched { path, digest, bytes, hold } = fetched;
+        Ok(StoredModel { path, digest, bytes, lease: Lease::new(()), hold })
     }
 
     async fn inventory(&self, node: &NodeName) -> Result<Vec<CachedModel>, StoreError> {

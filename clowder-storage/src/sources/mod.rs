@@ -4,6 +4,7 @@ pub mod builtin;
 pub mod file;
 pub mod http;
 pub mod hugging_face;
+pub mod no_file;
 mod split;
 pub mod web;
 
@@ -11,6 +12,7 @@ pub use builtin::BuiltinSource;
 pub use file::FileSource;
 pub use http::HttpSource;
 pub use hugging_face::{HubConfig, HuggingFaceSource};
+pub use no_file::NoFileSource;
 pub use web::WebConfig;
 
 use async_trait::async_trait;
@@ -41,7 +43,19 @@ impl Sources {
     /// # Errors
     /// [`web::WebError`] where the machine has no usable TLS set-up, or the hub's address is none.
     pub fn standard(web: &WebConfig, hub: HubConfig) -> Result<Self, web::WebError> {
-        Ok(Self::new().with(FileSource).with(HttpSource::new(web)?).with(HuggingFaceSource::new(web, hub)?))
+        Self::new().with(FileSource).with_web(web, hub)
+    }
+
+    /// `http(s)://` and `hf://`, for what runs on many machines; `file://` is refused in words.
+    ///
+    /// # Errors
+    /// As [`standard`](Self::standard).
+    pub fn of_cluster(web: &WebConfig, hub: HubConfig) -> Result<Self, web::WebError> {
+        Self::new().with(NoFileSource).with_web(web, hub)
+    }
+
+    fn with_web(self, web: &WebConfig, hub: HubConfig) -> Result<Self, web::WebError> {
+        Ok(self.with(HttpSource::new(web)?).with(HuggingFaceSource::new(web, hub)?))
     }
 
     /// Adds a source after the others.

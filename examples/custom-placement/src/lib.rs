@@ -1,7 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+use clowder_core::node::Openness;
 use clowder_core::placement::{Placement, Wanted};
-use clowder_core::{Inventory, Plan};
+use clowder_core::{Inventory, Node, Plan};
 use std::sync::Arc;
 
 /// Places as `P` does, but starts nothing on nodes that carry a label.
@@ -21,8 +22,9 @@ impl<P> KeepFree<P> {
     fn shown(&self, inventory: &Inventory) -> Inventory {
         let (key, value) = &self.label;
         let mut shown = inventory.clone();
-        for node in shown.nodes.values_mut().filter(|node| node.labels.get(key) == Some(value)) {
-            Arc::make_mut(node).schedulable = false;
+        let is_kept = |node: &Node| node.is_schedulable() && node.labels.get(key) == Some(value);
+        for node in shown.nodes.values_mut().filter(|node| is_kept(node)) {
+            Arc::make_mut(node).openness = Openness::Closed;
         }
         shown
     }

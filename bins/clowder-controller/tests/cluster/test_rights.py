@@ -88,5 +88,6 @@ def test_workers_and_storage_managers_have_no_token_of_the_cluster(gateway: Gate
         pods = json.loads(kubectl("get", "pods", f"--selector=app.kubernetes.io/name={name}", "--output", "json"))["items"]
         assert pods
         for pod in pods:
-            mounts = [mount for container in pod["spec"]["containers"] for mount in container["volumeMounts"]]
+            containers = pod["spec"]["containers"] + pod["spec"].get("initContainers", [])
+            mounts = [mount for container in containers for mount in container.get("volumeMounts", [])]
             assert not any("serviceaccount" in mount["mountPath"] for mount in mounts), pod["metadata"]["name"]

@@ -39,7 +39,14 @@ impl<'a> Planning<'a> {
             let labels: Vec<String> = ask.spec.placement.selector.iter().map(|(k, v)| format!("{k}={v}")).collect();
             return node(format!("no node carries {}", labels.join(", ")));
         }
-        let open: Vec<PlaceIndex> = allowed.into_iter().filter(|&at| ask.is_open(at)).collect();
+        let is_reserved = |&at: &PlaceIndex| {
+            let node = self.places[at].node;
+            node.is_schedulable() && super::carries(node, ask.spec)
+        };
+        let (open, closed): (Vec<PlaceIndex>, Vec<PlaceIndex>) = allowed.into_iter().partition(|&at| ask.is_open(at));
+        if open.is_empty() && closed.iter().any(is_reserved) {
+            return node("the nodes it may run on take only models that ask for their accelerators".to_owned());
+        }
         if open.is_empty() {
             return node("the nodes it may run on take no new workers".to_owned());
         }

@@ -6,12 +6,24 @@ use crate::node::{Inventory, NodeName};
 use crate::worker::{Worker, WorkerId, WorkerState};
 use std::collections::{HashMap, HashSet};
 
-/// The workers of the current revision, in the order of their names, parted into those that stay and those that go.
+/// The workers of the current revision, by what becomes of them.
+pub(super) struct Parted<'a> {
+    /// They stay.
+    pub(super) keep: Vec<&'a Worker>,
+    /// They go.
+    pub(super) go: Vec<&'a Worker>,
+    /// They are on nodes that shall be empty, and stand in for those that will replace them.
+    pub(super) moving: Vec<&'a Worker>,
+}
+
+/// Parts the workers of the current revision, which are in the order of their names. One that is pinned to its node stays
+/// there, cordoned or not.
 pub(super) fn part<'a>(
     spec: &'a ModelSpec,
     mut current: Vec<&'a Worker>,
     retire: &HashSet<&WorkerId>,
-) -> (Vec<&'a Worker>, Vec<&'a Worker>) {
+    is_cordoned: impl Fn(&Worker) -> bool,
+) -> Parted<'a> {
     let retires = |worker: &Worker| retire.contains(&worker.id);
     current.sort_by_key(|worker| (retires(worker), standing(&worker.state)));
     let mut pins = count(&spec.placement.pinned);
@@ -29,18 +41,34 @@ pub(super) fn part<'a>(
     let pinned_elsewhere: usize = pins.values().sum();
     let anywhere = replicas.saturating_sub(keep.len() + pinned_elsewhere);
     let mut go = keep.split_off(keep.len().min(replicas));
+    let (mut moving, mut rest): (Vec<&Worker>, Vec<&Worker>) =
+        rest.into_iter().partition(|worker| is_cordoned(worker) && !retires(worker));
     let stay = rest.iter().take_while(|worker| !retires(worker)).count().min(anywhere);
     go.extend(rest.split_off(stay));
+    // A replica that is pinned elsewhere is no reason for them to stay.
+    go.extend(moving.split_off(moving.len().min(anywhere.saturating_sub(serving(&rest)))));
     keep.extend(rest);
-    (keep, go)
+    Parted { keep, go, moving }
 }
 
-/// The workers of earlier revisions, in the order of their names, parted into those that serve in place of `lacking` current ones and those that go.
-/// Those that stay stand the worse the later they come.
-pub(super) fn part_old(mut old: Vec<&Worker>, lacking: usize) -> (Vec<&Worker>, Vec<&Worker>) {
-    old.sort_by_key(|worker| standing(&worker.state));
-    let go = old.split_off(serving(&old).min(lacking));
-    (old, go)
+/// The workers of earlier revisions and those that are `moving`, parted into those that stay in place of `lacking` current ones
+/// and those that go. Those that stay stand the worse the later they come.
+///
+/// One of an earlier revision stays only if it serves: what it would come to is not wanted any more. One that is moving may be
+/// about to serve what nothing else does.
+pub(super) fn part_old<'a>(
+    old: Vec<&'a Worker>,
+    moving: Vec<&'a Worker>,
+    lacking: usize,
+    is_cordoned: impl Fn(&Worker) -> bool,
+) -> (Vec<&'a Worker>, Vec<&'a Worker>) {
+    let serves = |worker: &&Worker| worker.state == WorkerState::Ready;
+    let (mut old, mut go): (Vec<&Worker>, Vec<&Worker>) = old.into_iter().partition(serves);
+    old.sort_by_key(|worker| is_cordoned(worker));
+    let (mut stay, begun): (Vec<&Worker>, Vec<&Worker>) = moving.into_iter().partition(serves);
+    stay.extend(old.into_iter().chain(begun));
+    go.extend(stay.split_off(stay.len().min(lacking)));
+    (stay, go)
 }
 
 /// One entry for each replica that is missing: the node it is pinned to, if any. Pinned ones first.

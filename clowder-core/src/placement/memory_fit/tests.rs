@@ -1,7 +1,9 @@
 use super::*;
+use crate::node::Openness;
 use crate::plan::Cause;
 
 mod accelerators;
+mod cordon;
 mod priority;
 mod rollout;
 mod scale;
@@ -66,6 +68,8 @@ fn the_name_of_a_worker_that_is_gone_is_free_again() {
     let plan = MemoryFit.plan(&model, &inventory);
     assert_eq!(plan.actions.iter().map(Action::worker).collect::<Vec<_>>(), [&gone]);
     assert!(matches!(plan.actions[0], Action::Start(_)));
+    let fewer = MemoryFit.plan(&[wanted(spec("m", 1), GIB)], &inventory);
+    assert_eq!(fewer.actions, [Action::Stop { worker: gone.clone() }], "nobody takes its name");
     let forgotten = MemoryFit.plan(&[], &inventory);
     assert!(forgotten.actions.contains(&Action::Stop { worker: gone }), "{forgotten:?}");
 }
@@ -115,7 +119,7 @@ fn pins_selectors_and_closed_nodes_are_kept_to() {
     assert_eq!(plan.unplaced[0].reason, "no node carries gpu=yes");
 
     let mut closed = Node::with_memory("a", GIB);
-    closed.schedulable = false;
+    closed.openness = Openness::Closed;
     let mut inventory = nodes(&[]);
     inventory.nodes.insert("a".into(), Arc::new(closed));
     let plan = settle(&[wanted(spec("m", 1), 1)], &mut inventory);

@@ -57,9 +57,11 @@ impl<'a> Offer<'a> {
         let capacity = Capacity { memory: pool.machine_memory.min(least), cores: 0, accelerators };
         let arrives = |machine: &&Machine| match machine.state {
             MachineState::Creating => true,
-            // One that has run for long and takes no workers is not waited for any more.
+            // One that has run for long and takes no workers is not waited for any more, and one that somebody wants empty
+            // never.
             MachineState::Running => {
-                !node(machine).is_some_and(|node| node.schedulable) && !overdue.contains(&machine.node)
+                !node(machine).is_some_and(|node| node.is_schedulable() || node.is_cordoned())
+                    && !overdue.contains(&machine.node)
             }
             MachineState::Removing | MachineState::Failed { .. } => false,
         };
@@ -73,7 +75,8 @@ impl<'a> Offer<'a> {
         let selector = &spec.placement.selector;
         let carries = |node: &&Node| selector.iter().all(|(key, value)| node.labels.get(key) == Some(value));
         let labelled = selector.is_empty() || (!self.nodes.is_empty() && self.nodes.iter().all(carries));
-        labelled && load.fits(need, &self.capacity)
+        let reserved = |node: &&Node| node.is_schedulable() && !node.is_open_to(need.accelerators);
+        labelled && !self.nodes.iter().any(reserved) && load.fits(need, &self.capacity)
     }
 }
 

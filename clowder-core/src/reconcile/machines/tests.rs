@@ -4,7 +4,7 @@ use crate::ModelSpec;
 use crate::desired::DesiredStore;
 use crate::infra::{Machine, Pool};
 use crate::model::AcceleratorRequest;
-use crate::node::{Accelerator, Node};
+use crate::node::{Accelerator, Node, Openness};
 use crate::placement::MemoryFit;
 use crate::plan::{Cause, Unplaced};
 use crate::reconcile::Reconciler;
@@ -116,6 +116,21 @@ fn what_a_pools_machines_carry_its_nodes_say() {
     node.capacity.accelerators = vec![Accelerator { name: gpu, memory: 1 }; 2];
     let inventory = Inventory { nodes: [(node.name.clone(), Arc::new(node))].into(), ..Inventory::default() };
     assert_eq!(asked(&more(&pools, &nobody(), &wanted, &inventory).changes), [("p", 3)], "two on each");
+}
+
+#[test]
+fn a_machine_that_is_to_be_empty_is_not_coming_and_one_kept_for_others_no_help() {
+    let pools = state([("p", pool(1, 9, 8, &[("n", MachineState::Running)]))]);
+    let wanted = plan([unplaced(spec("a"), 1, 8)]);
+    let asked_with = |openness: Openness| {
+        let node = Node { openness, ..Node::with_memory("n", 8) };
+        let inventory = Inventory { nodes: [(node.name.clone(), Arc::new(node))].into(), ..Inventory::default() };
+        asked(&more(&pools, &nobody(), &wanted, &inventory).changes).iter().map(|(_, to)| *to).collect::<Vec<_>>()
+    };
+    assert_eq!(asked_with(Openness::Closed), [], "it may take workers yet");
+    assert_eq!(asked_with(Openness::Cordoned), [2]);
+    assert_eq!(asked_with(Openness::Reserved("gpu".to_owned())), [], "another one would be the same");
+    assert_eq!(asked_with(Openness::Open), [2]);
 }
 
 #[test]

@@ -119,7 +119,7 @@ async fn what_the_backend_says_is_told_at_once_and_what_is_the_same_is_not_made_
 async fn a_node_that_can_have_no_models_takes_no_new_workers() {
     let house = house().await;
     let mut seen = house.backend.watch();
-    let open = |inventory: &Inventory| inventory.nodes.values().map(|node| node.schedulable).collect::<Vec<_>>();
+    let open = |inventory: &Inventory| inventory.nodes.values().map(|node| node.is_schedulable()).collect::<Vec<_>>();
     assert_eq!(open(&seen.next().await.unwrap()), [true, true], "while nobody knows");
     house.board.0.send_modify(|stocks| Arc::make_mut(stocks).keepers = Some(["a".into()].into()));
     let told = eventually(&mut seen, "that one is closed", |inventory| open(inventory) == [true, false]).await;

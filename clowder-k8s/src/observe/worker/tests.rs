@@ -213,6 +213,18 @@ fn a_model_that_cannot_be_loaded_fails_and_stays_so() {
 }
 
 #[test]
+fn one_without_its_model_is_over() {
+    let end = ended(4, "Error", "/model/model.gguf was removed");
+    let worker = serving(end.clone(), json!({}), 0, false, "False");
+    assert_eq!(worker.state, WorkerState::Stopped);
+    assert!(worker.last_exit.unwrap().reason.contains("was removed"));
+    let backing_off = serving(waits("CrashLoopBackOff", "back-off"), end.clone(), 1, false, "False");
+    assert_eq!(backing_off.state, WorkerState::Stopped);
+    // A node that was started again has fetched again.
+    assert_eq!(serving(running(), end, 1, true, "True").state, WorkerState::Ready);
+}
+
+#[test]
 fn evicted_is_stopped() {
     let status = json!({ "phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory." });
     assert_eq!(worker(&pod(json!({}), status.clone())).unwrap().state, WorkerState::Stopped);

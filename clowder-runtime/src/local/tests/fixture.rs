@@ -54,7 +54,7 @@ impl ModelStore for ScriptedStore {
         match fetch {
             Fetch::Give => {
                 let digest = Digest::from_bytes([7; 32]);
-                Ok(StoredModel { path: self.path.clone(), digest, bytes: 1, lease: Lease::new(()) })
+                Ok(StoredModel { path: self.path.clone(), digest, bytes: 1, lease: Lease::new(()), hold: None })
             }
             Fetch::Fail(error) => Err(error),
             Fetch::Panic => panic!("as told"),

@@ -52,7 +52,7 @@ async fn the_node_says_what_it_has() {
     })
     .await;
     let node = machine.backend.inventory().await.unwrap().nodes[&"here".into()].clone();
-    assert_eq!((node.capacity.memory, node.schedulable), (1 << 30, true));
+    assert_eq!((node.capacity.memory, node.is_schedulable()), (1 << 30, true));
     assert!(node.capacity.cores > 0 && node.cached.is_empty());
     assert_eq!(node.labels["disk"], "ssd");
     machine.start().await;

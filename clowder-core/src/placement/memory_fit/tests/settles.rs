@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::AcceleratorRequest;
-use crate::node::Accelerator;
+use crate::node::{Accelerator, Openness};
 use proptest::prelude::*;
 
 /// A model, in small numbers.
@@ -17,6 +17,17 @@ struct Sketch {
     gpus: Option<u32>,
     spread: bool,
     pinned: Option<usize>,
+}
+
+/// What an administrator says of the nodes, one after the other; what is not said of is open.
+fn openness() -> impl Strategy<Value = Vec<Openness>> {
+    let one = prop_oneof![
+        4 => Just(Openness::Open),
+        1 => Just(Openness::Reserved("gpu".to_owned())),
+        1 => Just(Openness::Closed),
+        3 => Just(Openness::Cordoned),
+    ];
+    prop::collection::vec(one, 4)
 }
 
 fn sketch() -> impl Strategy<Value = Sketch> {
@@ -51,6 +62,16 @@ fn cluster(sizes: &[(u64, usize)]) -> Inventory {
         (node.name.clone(), Arc::new(node))
     };
     Inventory { nodes: sizes.iter().enumerate().map(node).collect(), ..Inventory::default() }
+}
+
+fn open(inventory: &mut Inventory, openness: &[Openness]) {
+    for (node, openness) in inventory.nodes.values_mut().zip(openness) {
+        Arc::make_mut(node).openness = openness.clone();
+    }
+}
+
+fn is_cordoned(inventory: &Inventory, worker: &Worker) -> bool {
+    inventory.nodes[&worker.node].is_cordoned()
 }
 
 /// Workers come up and drain in their own time: one more of those on their way arrives where `pace` says so.
@@ -96,7 +117,10 @@ fn run(wanted: &[Wanted], inventory: &mut Inventory, pace: &mut impl Iterator<It
         }
         for (wanted, before) in wanted.iter().zip(before) {
             let (spec, now) = (&wanted.spec, live(inventory, &wanted.spec).count());
-            let replaces = live(inventory, spec).any(|worker| worker.revision != spec.revision());
+            let replaces = live(inventory, spec).any(|worker| {
+                worker.revision != spec.revision()
+                    || (spec.placement.pinned.is_empty() && is_cordoned(inventory, worker))
+            });
             if let Some(surge) = spec.rollout.surge.filter(|_| replaces) {
                 assert!(now <= before.max((spec.replicas + surge) as usize), "{}: {now} after {before}", spec.name);
             }
@@ -105,13 +129,16 @@ fn run(wanted: &[Wanted], inventory: &mut Inventory, pace: &mut impl Iterator<It
     panic!("the plan does not settle: {:?}", MemoryFit.plan(wanted, inventory));
 }
 
-/// The models of the highest priority make room for nobody. A pinned one may move its own.
+/// The models of the highest priority make room for nobody. A pinned one may move its own, and a surge those on cordoned
+/// nodes.
 fn assert_nobody_needed_goes_from_the_first(wanted: &[Wanted], inventory: &Inventory, plan: &Plan) {
     let highest = wanted.iter().map(|wanted| wanted.spec.priority).max();
     let first = |wanted: &&Wanted| Some(wanted.spec.priority) == highest && wanted.spec.placement.pinned.is_empty();
     for first in wanted.iter().filter(first) {
-        let serves =
-            |worker: &&Arc<Worker>| worker.revision == first.spec.revision() && worker.state == WorkerState::Ready;
+        let serves = |worker: &&Arc<Worker>| {
+            let stays = first.spec.rollout.surge.is_none() || !is_cordoned(inventory, worker);
+            worker.revision == first.spec.revision() && worker.state == WorkerState::Ready && stays
+        };
         let stopped: BTreeSet<&WorkerId> = plan.actions.iter().map(Action::worker).collect();
         let (go, stay): (Vec<_>, Vec<_>) =
             live(inventory, &first.spec).filter(serves).partition(|worker| stopped.contains(&worker.id));
@@ -133,23 +160,31 @@ proptest! {
     #[test]
     fn always(
         sizes in prop::collection::vec((0_u64..10, 0_usize..3), 1..5),
-        phases in prop::collection::vec(prop::collection::vec(sketch(), 0..5), 1..4),
+        phases in prop::collection::vec((prop::collection::vec(sketch(), 0..5), openness()), 1..4),
         pace in prop::collection::vec(any::<bool>(), 32).prop_filter("time goes on", |pace| pace.contains(&true)),
     ) {
         let (mut inventory, mut pace) = (cluster(&sizes), pace.into_iter().cycle());
-        for phase in phases {
+        for (phase, openness) in phases {
+            open(&mut inventory, &openness);
             let wanted = drawn(&phase);
             let plan = run(&wanted, &mut inventory, &mut pace);
             for model in &wanted {
                 let spec = &model.spec;
-                let current = live(&inventory, spec).filter(|worker| worker.revision == spec.revision()).count();
+                let is_current = |worker: &&Arc<Worker>| worker.revision == spec.revision();
+                let may_stay =
+                    |worker: &&Arc<Worker>| !spec.placement.pinned.is_empty() || !is_cordoned(&inventory, worker);
+                let (current, moving): (Vec<_>, Vec<_>) = live(&inventory, spec).filter(is_current).partition(may_stay);
+                let (current, moving) = (current.len(), moving.len());
                 let unplaced: Vec<&Unplaced> = plan.unplaced.iter().filter(|u| u.spec.name == spec.name).collect();
                 let lacking: u32 = unplaced.iter().map(|unplaced| unplaced.replicas).sum();
                 prop_assert!(current + lacking as usize >= model.needed() as usize, "{}: {current} {lacking}", spec.name);
-                prop_assert!(current <= spec.replicas as usize);
+                prop_assert!(current + moving <= spec.replicas as usize);
+                prop_assert!(moving <= lacking as usize, "{}: {moving} stay without a reason", spec.name);
                 for unplaced in unplaced.iter().filter(|u| u.cause == Cause::Memory && u.node.is_none()) {
                     let gpus = spec.placement.accelerators.as_ref().map_or(0, |asked| asked.count);
-                    for node in inventory.nodes.values().filter(|_| gpus == 0) {
+                    for node in inventory.nodes.values().filter(|node| {
+                        gpus == 0 && node.is_open_to(spec.placement.accelerators.as_ref())
+                    }) {
                         let reach = within_reach(&wanted, &inventory, node, spec.priority);
                         prop_assert!(reach < unplaced.memory, "{} lacks what {} has", spec.name, node.name);
                     }

@@ -40,7 +40,7 @@ fn workers_on_closed_nodes_count_for_their_zone() {
     settle(&spread(2), &mut inventory);
     assert_eq!(on(&inventory, "c"), 1);
     for node in inventory.nodes.values_mut().filter(|node| node.name.as_str() == "a") {
-        Arc::make_mut(node).schedulable = false;
+        Arc::make_mut(node).openness = Openness::Closed;
     }
     settle(&spread(4), &mut inventory);
     assert_eq!(on(&inventory, "c"), 2);
