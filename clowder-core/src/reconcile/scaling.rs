@@ -14,13 +14,16 @@ use tokio::time::Instant;
 pub(super) struct Scaling {
     scaler: Autoscaler,
     bounds: BTreeMap<ModelName, Autoscaling>,
+    /// The replicas of those whose demand has not been known yet. Why is it not what runs at each moment? While workers are
+    /// replaced there are more of them, and when a node is lost there are fewer.
+    found: BTreeMap<ModelName, u32>,
     /// How many of a model's replicas are kept for a while that its demand does not need.
     spare: BTreeMap<ModelName, u32>,
 }
 
 impl Scaling {
-    /// The desired models, each with its replicas of this moment. Without a demand those under autoscaling keep the
-    /// workers they have, so that a loop that has just begun changes nothing.
+    /// The desired models, each with its replicas of this moment. Without a demand those under autoscaling keep as many
+    /// workers as they were found with, so that a loop that has just begun changes nothing.
     pub(super) fn scaled(
         &mut self,
         desired: &DesiredModels,
@@ -31,6 +34,7 @@ impl Scaling {
         self.bounds =
             desired.iter().filter_map(|(name, model)| Some((name.clone(), model.spec.autoscaling?))).collect();
         self.scaler.retain(|name| self.bounds.contains_key(name));
+        self.found.retain(|name, _| demand.is_none() && self.bounds.contains_key(name));
         self.spare.clear();
         let mut live: HashMap<&ModelName, u32> = HashMap::new();
         for worker in inventory.workers.values().filter(|worker| worker.state.is_live()) {
@@ -50,8 +54,9 @@ impl Scaling {
                     kept
                 }
                 None => {
-                    let known = if running > 0 { running } else { model.spec.replicas };
-                    known.clamp(bounds.min.min(bounds.max), bounds.max)
+                    let running = if running > 0 { running } else { model.spec.replicas };
+                    let found = *self.found.entry(name.clone()).or_insert(running);
+                    found.clamp(bounds.min.min(bounds.max), bounds.max)
                 }
             };
             if replicas != model.spec.replicas {
