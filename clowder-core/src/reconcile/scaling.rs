@@ -15,6 +15,9 @@ use tokio::time::Instant;
 pub(super) struct Scaling {
     scaler: Autoscaler,
     bounds: BTreeMap<ModelName, Autoscaling>,
+    /// The replicas of those whose demand has not been known yet. Why is it not what runs at each moment? While workers are
+    /// replaced there are more of them, and when a node is lost there are fewer.
+    found: BTreeMap<ModelName, u32>,
     /// How many of a model's replicas are kept for a while that its demand does not need.
     spare: BTreeMap<ModelName, u32>,
     /// Those that were asked for and have had no worker that serves since.
@@ -22,8 +25,8 @@ pub(super) struct Scaling {
 }
 
 impl Scaling {
-    /// The desired models, each with its replicas of this moment. Without a demand those under autoscaling keep the
-    /// workers they have, so that a loop that has just begun changes nothing.
+    /// The desired models, each with its replicas of this moment. Without a demand those under autoscaling keep as many
+    /// workers as they were found with, so that a loop that has just begun changes nothing.
     pub(super) fn scaled(
         &mut self,
         desired: &DesiredModels,
@@ -35,6 +38,7 @@ impl Scaling {
             desired.iter().filter_map(|(name, model)| Some((name.clone(), model.spec.autoscaling?))).collect();
         self.scaler.retain(|name| self.bounds.contains_key(name));
         self.waking.retain(|name| self.bounds.contains_key(name));
+        self.found.retain(|name, _| demand.is_none() && self.bounds.contains_key(name));
         self.spare.clear();
         let ready = inventory.workers.values().filter(|worker| worker.state == WorkerState::Ready);
         let ready: HashSet<&ModelName> = ready.map(|worker| &worker.model).collect();
@@ -67,8 +71,9 @@ impl Scaling {
                     }
                 }
                 None => {
-                    let known = if running > 0 { running } else { model.spec.replicas };
-                    known.clamp(bounds.min.min(bounds.max), bounds.max)
+                    let running = if running > 0 { running } else { model.spec.replicas };
+                    let found = *self.found.entry(name.clone()).or_insert(running);
+                    found.clamp(bounds.min.min(bounds.max), bounds.max)
                 }
             };
             if replicas != model.spec.replicas {

@@ -322,6 +322,28 @@ fn a_worker_that_failed_is_told_of_other_credentials_once() {
     assert_eq!(memory.corrections(&desired, &observed(&worker), &Plan::default()), [], "one that serves has its bytes");
 }
 
+#[tokio::test]
+async fn without_a_demand_workers_that_are_replaced_are_not_taken_for_more() {
+    let mut cluster = Cluster::start(InMemoryBackend::new(["a", "b"].map(|name| Node::with_memory(name, 4 << 30))));
+    let scaled = |slots: u32| {
+        move |spec: &mut ModelSpec| {
+            spec.autoscaling = Some(Autoscaling { min: 1, max: 9, ..Autoscaling::default() });
+            spec.engine.slots = Some(slots);
+        }
+    };
+    cluster.want_with("m", "builtin:m", scaled(1)).await;
+    let status = cluster.until("m", "ready", |status| status.phase == ModelPhase::Ready).await;
+    let (first, node) = (status.workers[0].id.clone(), status.workers[0].node.clone());
+    cluster.backend.insert_node(Node { openness: Openness::Cordoned, ..Node::with_memory(node, 4 << 30) });
+    let moved = |status: &ModelStatus| !status.moving && status.workers.iter().all(|worker| worker.id != first);
+    let status = cluster.until("m", "moved", moved).await;
+    assert_eq!((status.workers.len(), status.spec.replicas), (1, 1));
+    cluster.want_with("m", "builtin:m", scaled(2)).await;
+    let status =
+        cluster.until("m", "replaced", |status| status.phase == ModelPhase::Ready && status.generation == 2).await;
+    assert_eq!((status.workers.len(), status.spec.replicas), (1, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_model_wakes_with_its_first_request_and_sleeps_after_its_last() {
     let source = gated(|_, _| Ok(()));
