@@ -58,7 +58,7 @@ keep() {
         printf '    setpriv --pdeathsig KILL'
         printf ' %q' "$@"
         # shellcheck disable=SC2016
-        printf '%s\n' ' &' '    child=$!' '    wait "$child"' '    sleep 1' done
+        printf '%s\n' ' &' '    child=$!' '    wait "$child"' '    sleep 1' 'done'
     } >"$dir/run/$name"
     chmod 0700 "$dir/run/$name"
 }
