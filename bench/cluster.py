@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,8 +46,16 @@ def model(name: str) -> dict:
 
 
 def page(port: int, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
-        return answer.read().decode()
+    """A page of a program of this machine; empty while it does not listen yet."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+            return answer.read().decode()
+    except ConnectionError:
+        return ""
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ConnectionError):
+            return ""
+        raise
 
 
 def sample(text: str, name: str) -> float:
