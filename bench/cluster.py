@@ -73,11 +73,14 @@ def until(what: str, holds) -> float:
     return time.monotonic() - began
 
 
-def pods(selector: str = "app.kubernetes.io/name=clowder-worker") -> int:
-    """How many Pods there are, counted by the API server."""
-    query = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector={selector}&limit=1"
-    listed = json.loads(kubectl("get", "--raw", query))
-    return len(listed["items"]) + listed["metadata"].get("remainingItemCount", 0)
+def pods(name: str) -> int:
+    """How many Pods a model has, counted by the API server."""
+    return len(kubectl("get", "pods", f"--selector=clowder.dev/model={name}", "--output=name").split())
+
+
+def workers(health: int) -> int:
+    """How many Pods of workers the controller has heard of."""
+    return int(sample(page(health, "/metrics"), "clowder_controller_workers"))
 
 
 @contextlib.contextmanager
@@ -113,14 +116,14 @@ def main() -> None:
         filling = {"apiVersion": "v1", "kind": "List", "items": others}
         kubectl("apply", "--server-side", "--filename", "-", stdin=json.dumps(filling))
         wanted = (MODELS - 1) * REPLICAS
-        filled = until(f"{wanted} Pods", lambda: pods() >= wanted)
+        filled = until(f"{wanted} Pods", lambda: workers(health) >= wanted)
         ready = until("all workers ready", lambda: all_ready(health, wanted))
 
         calls = sample(page(health, "/metrics"), "clowder_controller_api_requests_total")
         rounds = sample(page(health, "/metrics"), "clowder_controller_rounds_total")
         cpu, began = cpu_seconds(controller.pid), time.monotonic()
         kubectl("apply", "--server-side", "--filename", "-", stdin=json.dumps(model("last")))
-        placed = until("its Pods", lambda: pods("clowder.dev/model=last") >= REPLICAS)
+        placed = until("its Pods", lambda: pods("last") >= REPLICAS)
         until("its workers ready", lambda: all_ready(health, wanted + REPLICAS))
         settled, used = time.monotonic() - began, cpu_seconds(controller.pid) - cpu
         text = page(health, "/metrics")
