@@ -6,8 +6,8 @@ use crate::call::call;
 use crate::desired::{KubernetesDesired, View};
 use crate::mirror::{Events, Mirror, Reading, events};
 use crate::names::{FIELD_MANAGER, worker_selector};
-use clowder_core::chain;
 use clowder_core::status::ModelStatuses;
+use clowder_core::{chain, until};
 use futures::StreamExt;
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -181,13 +181,6 @@ fn steps(needs: &BTreeMap<String, Need>, known: &Known) -> BTreeMap<String, Step
         steps.insert(name.clone(), Step::Remove);
     }
     steps
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due).await,
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]

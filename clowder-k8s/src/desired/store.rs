@@ -10,7 +10,7 @@ use crate::model::{Model, SecretKeyReference};
 use crate::names::{MANAGED_BY_LABEL, MANAGER, credentials_secret, hashed_name, resource_name};
 use async_trait::async_trait;
 use clowder_core::desired::{Change, DesiredError, DesiredModel, DesiredModels, check_names};
-use clowder_core::{BoxStream, DesiredStore, ModelName, ModelSpec, chain};
+use clowder_core::{BoxStream, DesiredStore, ModelName, ModelSpec, chain, until};
 use futures::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -442,11 +442,4 @@ fn send_if_new<T: PartialEq>(sender: &watch::Sender<Option<Arc<T>>>, value: Arc<
         }
         is_new
     });
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due).await,
-        None => std::future::pending().await,
-    }
 }
