@@ -6,6 +6,7 @@ use crate::call::call;
 use crate::desired::{KubernetesDesired, View};
 use crate::mirror::{Events, Mirror, Reading, events};
 use crate::names::{FIELD_MANAGER, worker_selector};
+use clowder_core::reconcile::Backoff;
 use clowder_core::status::ModelStatuses;
 use clowder_core::{chain, until};
 use futures::StreamExt;
@@ -23,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The least time between two writes of one budget.
 const PACE: Duration = Duration::from_secs(1);
-/// The most time between two tries of a write that fails.
-const MOST_WAIT: Duration = Duration::from_secs(60);
+/// Between two tries of a write that fails.
+const RETRY: Backoff = Backoff { first: PACE, most: Duration::from_secs(60) };
 
 /// Keeps a `PodDisruptionBudget` for the workers of each model that has any, so that `kubectl drain` takes them one at a
 /// time, each when the one before it has been replaced, and none whose replacement is on its way. A model with one worker can be
@@ -152,8 +153,8 @@ impl BudgetWriter {
             Ok(()) => Try { not_before: Instant::now() + PACE, failures: 0 },
             Err(error) => {
                 tracing::warn!(budget = name, error = chain(&error), "a budget of workers is not written");
-                let wait = PACE.saturating_mul(2_u32.saturating_pow(tried.failures)).min(MOST_WAIT);
-                Try { not_before: Instant::now() + wait, failures: tried.failures.saturating_add(1) }
+                let failures = tried.failures.saturating_add(1);
+                Try { not_before: Instant::now() + RETRY.wait(failures), failures }
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::desired::{KubernetesDesired, Resource, View};
 use crate::model::{Model, Spec};
 use crate::names::FIELD_MANAGER;
 use crate::status::{Phase, Status};
+use clowder_core::reconcile::Backoff;
 use clowder_core::status::ModelStatuses;
 use clowder_core::{chain, until};
 use futures::{StreamExt, stream};
@@ -29,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 const PACE: Duration = Duration::from_secs(1);
 /// The least time between two where only the progress of a fetch differs.
 const PROGRESS_PACE: Duration = Duration::from_secs(5);
-/// The most time between two tries of a write that fails.
-const MOST_WAIT: Duration = Duration::from_secs(60);
+/// Between two tries of a write that fails.
+const RETRY: Backoff = Backoff { first: PACE, most: Duration::from_secs(60) };
 /// Resources that are written at the same time.
 const AT_ONCE: usize = 8;
 /// Who reports the events.
@@ -131,14 +132,13 @@ impl StatusWriter {
             }
             // It is being deleted; the watch will say so.
             Err(error) if error.is_absent() || error.is_conflict() => {
-                written.not_before = now + MOST_WAIT;
+                written.not_before = now + RETRY.most;
                 None
             }
             Err(error) => {
                 tracing::warn!(model = due.name, error = chain(&error), "the status of a model is not written");
-                let wait = PACE.saturating_mul(2_u32.saturating_pow(written.failures)).min(MOST_WAIT);
                 written.failures = written.failures.saturating_add(1);
-                written.not_before = now + wait;
+                written.not_before = now + RETRY.wait(written.failures);
                 Some(written.not_before)
             }
         }

@@ -5,6 +5,7 @@
 
 use crate::call::{CallError, call};
 use crate::model::SecretKeyReference;
+use clowder_core::reconcile::Backoff;
 use clowder_core::{Secret, chain};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1;
@@ -15,8 +16,8 @@ use tokio::time::Instant;
 
 /// After so long a value is looked at again: somebody may have put another in its place.
 const KEPT: Duration = Duration::from_secs(300);
-/// After so long a value that was not there is looked for again, and after each time doubled up to [`KEPT`].
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// After so long a value that was not there is looked for again.
+const MISSED: Backoff = Backoff { first: Duration::from_secs(1), most: KEPT };
 /// Secrets that are read at the same time.
 const AT_ONCE: usize = 8;
 
@@ -86,9 +87,8 @@ impl Secrets {
                     // What was read last stands until it is known to be otherwise.
                     Err(error) => tracing::warn!(error = chain(&error), "a Secret that a Model refers to is not read"),
                 }
-                let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(known.missed)).min(KEPT);
                 known.missed = known.missed.saturating_add(1);
-                known.again_at = now + wait;
+                known.again_at = now + MISSED.wait(known.missed);
             }
         }
     }
@@ -116,9 +116,9 @@ mod tests {
         let mut secrets = Secrets::default();
         let waits = |secrets: &Secrets| secrets.due().unwrap() - Instant::now();
         secrets.learn(key(&reference()), Ok(None));
-        assert_eq!(waits(&secrets), FIRST_WAIT);
+        assert_eq!(waits(&secrets), MISSED.first);
         secrets.learn(key(&reference()), Ok(None));
-        assert_eq!(waits(&secrets), FIRST_WAIT * 2);
+        assert_eq!(waits(&secrets), MISSED.first * 2);
         secrets.learn(key(&reference()), Ok(Some(Secret::new("t"))));
         assert_eq!(waits(&secrets), KEPT);
         assert_eq!(secrets.get(&reference()), Some(Secret::new("t")));

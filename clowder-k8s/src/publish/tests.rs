@@ -104,7 +104,7 @@ async fn another_resource_of_the_same_name_begins_anew() {
     let (mut written, now) = (BTreeMap::new(), Instant::now());
     let ready = statuses(ModelPhase::Ready, true);
     plan(&view(resource(None, None)), &ready, &mut written, now);
-    written.get_mut("m").unwrap().not_before = now + MOST_WAIT;
+    written.get_mut("m").unwrap().not_before = now + RETRY.most;
     let other = Resource { uid: "uid-2".into(), ..resource(None, None) };
     assert_eq!(plan(&view(other), &ready, &mut written, now).0.len(), 1);
     plan(&View::default(), &ready, &mut written, now);
