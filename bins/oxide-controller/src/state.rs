@@ -75,9 +75,9 @@ impl State {
         }
     }
 
-    /// The folder of a cluster as a mounted Secret: all that others wrote, and nothing is written.
-    pub(crate) fn mounted(all: &Path, cluster: &ClusterId) -> Self {
-        Self { folder: all.join(cluster.as_str()), _lock: None }
+    /// A mounted Secret: what others wrote, and nothing is written.
+    pub(crate) fn mounted(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), _lock: None }
     }
 
     /// Where it is.

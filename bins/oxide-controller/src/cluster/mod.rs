@@ -8,7 +8,7 @@ mod pods;
 mod sizes;
 
 pub(crate) use access::{Access, AccessError};
-pub(crate) use call::CallError;
-pub(crate) use kept::Kept;
+pub(crate) use call::{CallError, call, list_all};
+pub(crate) use kept::{Kept, MANAGER};
 pub(crate) use nodes::KubeNodes;
 pub(crate) use sizes::ClusterSizes;

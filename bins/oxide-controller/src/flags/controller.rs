@@ -33,6 +33,16 @@ pub(crate) struct ControllerFlags {
     /// Whether to go on here rather than in the cluster
     #[arg(long, value_name = "BOOL", default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) no_pivot: Switch,
+    /// Whether it runs in the cluster that it keeps; the chart says so
+    #[arg(
+        long,
+        value_name = "BOOL",
+        default_value = "false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub(crate) in_cluster: Switch,
     /// Image of the controller for its move into the cluster; without one it goes on here
     #[arg(long, value_name = "IMAGE")]
     pub(crate) controller_oci_image: Option<ControllerImage>,

@@ -8,7 +8,8 @@ use url::Url;
 /// The image that machines start from by default.
 pub(crate) const DEFAULT_IMAGE: &str = "debian-12-cloud";
 /// Where it comes from: Debian's own image for clouds.
-pub(crate) const DEFAULT_IMAGE_SOURCE: &str = "https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-genericcloud-amd64.raw";
+pub(crate) const DEFAULT_IMAGE_SOURCE: &str =
+    "https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-genericcloud-amd64.raw";
 
 /// The machines that run Kubernetes itself.
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,7 @@ pub(crate) struct ControlPlaneFlags {
         value_name = "BYTES",
         default_value_t = 512
     )]
-    pub(crate) image_blocksize: u32,
+    pub(crate) image_blocksize: u16,
     /// GiB of the disk they start from; 0 is 64
     #[arg(
         id = "control_plane_root_disk_size",
@@ -102,7 +103,7 @@ pub(crate) struct WorkerFlags {
     pub(crate) image_source: Option<Url>,
     /// Bytes of a block of that image: 512, 2048 or 4096
     #[arg(id = "worker_image_blocksize", long = "worker-image-blocksize", value_name = "BYTES", default_value_t = 512)]
-    pub(crate) image_blocksize: u32,
+    pub(crate) image_blocksize: u16,
     /// GiB of the disk they start from; 0 is 64
     #[arg(id = "worker_root_disk_size", long = "worker-root-disk-size", value_name = "GIB", default_value_t = 0)]
     pub(crate) root_disk_size: u32,

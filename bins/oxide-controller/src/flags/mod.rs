@@ -1,5 +1,6 @@
 //! The command line, as it is typed. Every flag of the original is here, and each is read from the environment, too.
 
+mod bootstrap;
 mod cluster;
 mod controller;
 mod machines;
@@ -7,9 +8,10 @@ mod rack;
 mod switch;
 mod value;
 
+pub(crate) use bootstrap::BootstrapFlags;
 pub(crate) use cluster::ClusterFlags;
-pub(crate) use controller::{ControllerFlags, ControllerImage, InvalidImage};
-pub(crate) use machines::{ControlPlaneFlags, WorkerFlags};
+pub(crate) use controller::{ControllerFlags, ControllerImage};
+pub(crate) use machines::{ControlPlaneFlags, DEFAULT_IMAGE, DEFAULT_IMAGE_SOURCE, WorkerFlags};
 pub(crate) use rack::RackFlags;
 pub(crate) use switch::Switch;
 pub(crate) use value::{Value, ValueError};
@@ -32,6 +34,8 @@ pub(crate) struct Flags {
     pub(crate) control_plane: ControlPlaneFlags,
     #[command(flatten)]
     pub(crate) worker: WorkerFlags,
+    #[command(flatten)]
+    pub(crate) bootstrap: BootstrapFlags,
     #[command(flatten)]
     pub(crate) controller: ControllerFlags,
 }
