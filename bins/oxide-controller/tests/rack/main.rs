@@ -1,0 +1,5 @@
+//! The real program against a simulated rack.
+
+mod support;
+
+mod errors;
