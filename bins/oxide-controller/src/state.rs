@@ -80,6 +80,11 @@ impl State {
         Self { folder: folder.to_owned(), _lock: None }
     }
 
+    /// The folder of a cluster, to look at alone; there may be none.
+    pub(crate) fn look(all: &Path, cluster: &ClusterId) -> Self {
+        Self { folder: all.join(cluster.as_str()), _lock: None }
+    }
+
     /// Where it is.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder

@@ -8,7 +8,6 @@ mod workers;
 
 pub(crate) use listen::{ListenError, listen};
 
-use crate::status::Told;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
@@ -17,9 +16,12 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post, put};
 use clowder_core::infra::PoolName;
 use clowder_core::{Infra, Secret};
+use clowder_oxide::ClusterStatus;
 use error::ApiError;
+use serde::Serialize;
 use std::sync::Arc;
 use tokio::sync::watch;
+use url::Url;
 
 /// The largest body that is read, in bytes: a number, or one in an object.
 const MAX_BODY: usize = 4 << 10;
@@ -32,7 +34,9 @@ pub(crate) struct Api {
     /// The pool that `/nodes/workers` is about.
     pub(crate) workers: PoolName,
     /// How the cluster fares, as last looked at.
-    pub(crate) told: watch::Receiver<Told>,
+    pub(crate) status: watch::Receiver<ClusterStatus>,
+    /// Where its Kubernetes API is, once that is known.
+    pub(crate) server: watch::Receiver<Option<Url>>,
 }
 
 /// The calls; all but those of `/health` bear the token.
@@ -54,15 +58,34 @@ pub(crate) fn router(api: Api, token: Secret) -> Router {
         .with_state(api)
 }
 
+/// How the cluster fares.
+#[derive(Serialize)]
+struct StatusView<'a> {
+    /// The program's version.
+    version: &'static str,
+    /// Where the Kubernetes API is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<&'a str>,
+    #[serde(flatten)]
+    status: &'a ClusterStatus,
+}
+
 async fn status(State(api): State<Api>) -> Response {
-    Json(&*api.told.borrow()).into_response()
+    let server = api.server.borrow().clone();
+    let view = StatusView {
+        version: env!("CARGO_PKG_VERSION"),
+        server: server.as_ref().map(|url| url.as_str().trim_end_matches('/')),
+        status: &api.status.borrow(),
+    };
+    Json(view).into_response()
 }
 
 async fn ready(State(api): State<Api>) -> (StatusCode, &'static str) {
-    if api.told.borrow().is_up() {
+    let status = api.status.borrow();
+    if status.unseen.is_none() && status.servers.ready > 0 {
         (StatusCode::OK, "ok\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the cluster is not up yet\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "the cluster is not up\n")
     }
 }
 

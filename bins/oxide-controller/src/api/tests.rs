@@ -1,7 +1,7 @@
 use super::*;
-use crate::status::Phase;
 use axum::body::{Body, to_bytes};
 use clowder_core::testing::InMemoryInfra;
+use clowder_oxide::PartStatus;
 use http::Request;
 use tower::ServiceExt as _;
 
@@ -9,15 +9,17 @@ const TOKEN: &str = "0123456789abcdef";
 
 struct Calls {
     router: Router,
-    told: watch::Sender<Told>,
+    status: watch::Sender<ClusterStatus>,
+    server: watch::Sender<Option<Url>>,
 }
 
 impl Calls {
     fn new() -> Self {
         let infra = InMemoryInfra::new([("workers".into(), 0..=5, 1 << 30), ("large".into(), 1..=2, 1 << 40)]);
-        let (told, now) = watch::channel(Told::new("clowder"));
-        let api = Api { infra: Arc::new(infra), workers: "workers".into(), told: now };
-        Self { router: router(api, Secret::new(TOKEN)), told }
+        let (status, status_now) = watch::channel(ClusterStatus { cluster: "home".to_owned(), ..Default::default() });
+        let (server, server_now) = watch::channel(None);
+        let api = Api { infra: Arc::new(infra), workers: "workers".into(), status: status_now, server: server_now };
+        Self { router: router(api, Secret::new(TOKEN)), status, server }
     }
 
     async fn send(&self, method: &str, path: &str, authorization: Option<&str>, body: &str) -> (u16, String) {
@@ -102,8 +104,9 @@ async fn it_is_ready_once_the_cluster_is_up() {
     let calls = Calls::new();
     assert_eq!(calls.send("GET", "/health/live", None, "").await.0, 200);
     assert_eq!(calls.send("GET", "/health/ready", None, "").await.0, 503);
-    calls.told.send_modify(|told| told.phase = Phase::Up);
+    calls.status.send_modify(|status| status.servers = PartStatus { desired: 3, ready: 1, ..PartStatus::default() });
+    calls.server.send_replace(Some("https://203.0.113.7:6443".parse().unwrap()));
     assert_eq!(calls.send("GET", "/health/ready", None, "").await.0, 200);
     let (_, status) = calls.call("GET", "/api/v1/status", "").await;
-    assert!(status.contains(r#""cluster":"clowder""#) && status.contains(r#""phase":"up""#), "{status}");
+    insta::assert_snapshot!(status);
 }

@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 /// Who applies what is ours.
 pub(crate) const MANAGER: &str = "oxide-controller";
 
+/// Who applies what the controller in the cluster needs.
+const LUGGAGE_MANAGER: &str = "oxide-controller-pivot";
+
 /// The Secret with all that must not be lost, a file of the state folder under each key.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
@@ -29,8 +32,27 @@ impl Kept {
         }))
     }
 
-    /// Has it hold these files. Applied, so that what is there already stays as it is.
-    pub(crate) async fn write(&self, client: &Client, files: &BTreeMap<String, Secret>) -> Result<(), CallError> {
+    /// Has it hold the state folder's files.
+    pub(crate) async fn write_state(&self, client: &Client, files: &BTreeMap<String, Secret>) -> Result<(), CallError> {
+        self.apply(client, MANAGER, files).await
+    }
+
+    /// Has it hold what the controller in the cluster needs besides. That has a manager of its own, so that a run here that
+    /// brings none of it takes none away.
+    pub(crate) async fn write_luggage(
+        &self,
+        client: &Client,
+        files: &BTreeMap<String, Secret>,
+    ) -> Result<(), CallError> {
+        self.apply(client, LUGGAGE_MANAGER, files).await
+    }
+
+    async fn apply(
+        &self,
+        client: &Client,
+        manager: &str,
+        files: &BTreeMap<String, Secret>,
+    ) -> Result<(), CallError> {
         ensure_namespace(client, &self.namespace).await?;
         let data: BTreeMap<&str, &str> = files.iter().map(|(key, value)| (key.as_str(), value.expose())).collect();
         let object = json!({
@@ -41,7 +63,7 @@ impl Kept {
             "stringData": data,
         });
         let api: Api<Object> = Api::namespaced(client.clone(), &self.namespace);
-        call(api.patch(&self.name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(object))).await.map(drop)
+        call(api.patch(&self.name, &PatchParams::apply(manager).force(), &Patch::Apply(object))).await.map(drop)
     }
 }
 
