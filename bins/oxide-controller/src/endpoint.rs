@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::settings::Tailnet;
 use clowder_oxide::SeenServers;
-use clowder_oxide::tailscale::Tailscale as Api;
+use crate::tailscale::Api;
 use std::net::IpAddr;
 use url::Url;
 

@@ -8,7 +8,7 @@ use crate::settings::SettingsError;
 use crate::state::StateError;
 use clowder_core::BoxError;
 use clowder_oxide::bootstrap::SecretsError;
-use clowder_oxide::tailscale::TailscaleError;
+use crate::tailscale::TailscaleError;
 use clowder_oxide::{ClusterId, OxideError};
 use std::io;
 use std::path::PathBuf;

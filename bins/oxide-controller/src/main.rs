@@ -14,6 +14,7 @@ mod progress;
 mod run;
 mod settings;
 mod state;
+mod tailscale;
 
 use clowder_core::chain;
 use error::Error;
