@@ -141,7 +141,8 @@ impl Hands<'_> {
             (_, None) => return Ok(()),
         };
         let data_disks: Vec<_> = pool.disks(machine).skip(1).map(|(disk, _)| disk).collect();
-        let user_data = user_data(&self.setup(), machine, &role, &data_disks, labels)
+        let memory = u64::from(pool.spec().memory_gib) << 30;
+        let user_data = user_data(&self.setup(), machine, memory, &role, &data_disks, labels)
             .map_err(|source| StepError::UserData { machine: machine.clone(), source })?;
         let body = request::instance::instance(&NewMachine {
             cluster: spec,

@@ -1,6 +1,6 @@
 //! The memory of a machine that workers do not get.
 
-const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// Shares of memory in per cent, each of the GiB up to the given one.
@@ -10,7 +10,7 @@ const TIERS: [(u64, u64); 4] = [(4, 25), (8, 20), (16, 10), (128, 6)];
 const ABOVE: u64 = 2;
 
 /// Free memory below which a kubelet evicts Pods.
-const EVICTION: u64 = 100 * MIB;
+pub(crate) const EVICTION: u64 = 100 * MIB;
 
 /// Bytes of a machine of `memory` bytes that its system keeps for itself: kernel, its page tables, kubelet, container
 /// runtime, storage manager.

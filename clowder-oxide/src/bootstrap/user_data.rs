@@ -1,0 +1,292 @@
+//! The user data of one machine.
+
+use super::config::Config;
+use super::labels;
+use super::setup::{ClusterSetup, Role};
+use super::shell;
+use crate::disk::{DiskName, DiskRole};
+use crate::machine::MachineName;
+use clowder_core::{BoxError, Secret};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+/// The most bytes of user data that Oxide takes, before they are base64.
+pub const MAX_USER_DATA: usize = 32 * 1024;
+
+/// Seconds that a machine waits for a disk that is attached to it.
+const DISK_WAIT_SECONDS: &str = "120";
+
+const BOOTSTRAP: &str = include_str!("assets/bootstrap.sh");
+const BOOTSTRAP_UNIT: &str = include_str!("assets/clowder-bootstrap.service");
+const K3S_UNIT: &str = include_str!("assets/k3s.service");
+const TAILSCALED_UNIT: &str = include_str!("assets/tailscaled.service");
+
+/// What cloud-init carries out on one machine: a credential as text, of at most [`MAX_USER_DATA`] bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UserData(Secret);
+
+impl UserData {
+    /// It, as Oxide takes it once it is base64.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.expose().as_bytes()
+    }
+}
+
+impl fmt::Debug for UserData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UserData({} bytes)", self.as_bytes().len())
+    }
+}
+
+/// Why a machine cannot be told what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UserDataError {
+    /// Not a key as it stands in `authorized_keys`. Keys are counted from 1.
+    #[error("SSH key {0} is no public key: write one line such as \"ssh-ed25519 AAAA… name\"")]
+    SshKey(usize),
+    /// Neither an address nor a host name.
+    #[error("server name {0:?} is neither an address nor a host name")]
+    ServerName(String),
+    /// A label that a node cannot give itself.
+    #[error(
+        "label {name:?}={value:?} is none that a node may give itself: letters, digits, '-', '_' and '.', and no domain of kubernetes.io or k8s.io"
+    )]
+    Label {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// A disk that is not a data disk of this machine.
+    #[error("{disk} is no data disk of {machine}")]
+    Disk {
+        /// Which.
+        disk: DiskName,
+        /// Whose it should be.
+        machine: MachineName,
+    },
+    /// Two images of one file name, or one that k3s does not load.
+    #[error(
+        "image archive {0} is not loaded by k3s, or there are two of this name: call them differently, and .tar, .tar.gz or .tar.zst"
+    )]
+    Image(String),
+    /// More than Oxide takes.
+    #[error("user data for {machine} has {bytes} bytes and Oxide takes {MAX_USER_DATA}; most room take {largest}")]
+    TooLarge {
+        /// Whose.
+        machine: MachineName,
+        /// Of how many bytes.
+        bytes: usize,
+        /// What takes the most room, the largest first.
+        largest: Room,
+    },
+    /// It cannot be written as YAML.
+    #[error("user data for {machine} cannot be written")]
+    Yaml {
+        /// Whose.
+        machine: MachineName,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+}
+
+/// Parts of user data and their bytes, the largest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room(pub Vec<(String, usize)>);
+
+impl fmt::Display for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<String> = self.0.iter().map(|(part, bytes)| format!("{part} ({bytes})")).collect();
+        f.write_str(&parts.join(", "))
+    }
+}
+
+#[derive(Serialize)]
+struct CloudConfig<'a> {
+    hostname: String,
+    disable_root: bool,
+    ssh_pwauth: bool,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    ssh_authorized_keys: &'a [String],
+    write_files: Vec<File>,
+    runcmd: [&'static [&'static str]; 3],
+}
+
+/// A file of root's.
+#[derive(Serialize)]
+struct File {
+    path: String,
+    permissions: &'static str,
+    content: String,
+}
+
+impl File {
+    fn public(path: &str, content: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), permissions: "0644", content: content.into() }
+    }
+
+    fn secret(path: &str, content: impl Into<String>) -> Self {
+        Self { permissions: "0600", ..Self::public(path, content) }
+    }
+
+    fn program(path: &str, content: impl Into<String>) -> Self {
+        Self { permissions: "0755", ..Self::public(path, content) }
+    }
+}
+
+/// The user data of `machine`, which has `memory` bytes and plays `role`; its node gets `labels`.
+///
+/// The first of `data_disks` is mounted at `/data`, the others at `/data1`, `/data2` and so on. A disk is found by its
+/// [serial number](DiskName::serial) and formatted only if nothing at all is on it.
+///
+/// # Errors
+/// [`UserDataError`], for the first thing that is wrong.
+pub fn user_data(
+    setup: &ClusterSetup,
+    machine: &MachineName,
+    memory: u64,
+    role: &Role,
+    data_disks: &[DiskName],
+    labels: &BTreeMap<String, String>,
+) -> Result<UserData, UserDataError> {
+    let role = *role;
+    check(setup, machine, data_disks, labels)?;
+    let yaml = |source: BoxError| UserDataError::Yaml { machine: machine.clone(), source };
+    let config = written(&Config::new(setup, machine, memory, role, labels)).map_err(yaml)?;
+    let folders: Vec<String> = (0..data_disks.len()).map(folder).collect();
+
+    let mut files = vec![
+        File::program("/usr/local/sbin/clowder-bootstrap", BOOTSTRAP),
+        File::public("/etc/clowder/bootstrap.conf", settings(setup, machine, role, data_disks, &folders)),
+        File::public("/etc/systemd/system/clowder-bootstrap.service", BOOTSTRAP_UNIT),
+        File::public(&format!("/etc/systemd/system/{}.service", unit(role)), k3s_unit(setup, role, &folders)),
+        File::secret("/etc/rancher/k3s/config.yaml", config),
+    ];
+    if role == Role::FirstServer {
+        let authorities = setup.secrets.authorities();
+        files.extend(
+            authorities.map(|(name, pem)| File::secret(&format!("/var/lib/rancher/k3s/server/tls/{name}"), pem)),
+        );
+    }
+    if let Some(tailscale) = &setup.tailscale {
+        files.push(File::public("/etc/systemd/system/tailscaled.service", TAILSCALED_UNIT));
+        files.push(File::secret("/etc/clowder/tailscale.key", tailscale.auth_key.expose()));
+    }
+
+    let mut room: Vec<(String, usize)> = files.iter().map(|file| (file.path.clone(), file.content.len())).collect();
+    room.push(("SSH keys".to_owned(), setup.ssh_keys.iter().map(String::len).sum()));
+    let cloud_config = CloudConfig {
+        hostname: machine.to_string(),
+        disable_root: true,
+        ssh_pwauth: false,
+        ssh_authorized_keys: &setup.ssh_keys,
+        write_files: files,
+        runcmd: [
+            &["systemctl", "daemon-reload"],
+            &["systemctl", "enable", "clowder-bootstrap.service"],
+            &["systemctl", "start", "--no-block", "clowder-bootstrap.service"],
+        ],
+    };
+    let text = format!("#cloud-config\n{}", written(&cloud_config).map_err(yaml)?);
+    if text.len() > MAX_USER_DATA {
+        room.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        room.truncate(3);
+        return Err(UserDataError::TooLarge { machine: machine.clone(), bytes: text.len(), largest: Room(room) });
+    }
+    Ok(UserData(Secret::new(text)))
+}
+
+fn check(
+    setup: &ClusterSetup,
+    machine: &MachineName,
+    data_disks: &[DiskName],
+    labels: &BTreeMap<String, String>,
+) -> Result<(), UserDataError> {
+    if let Some(index) = setup.ssh_keys.iter().position(|key| !is_public_key(key)) {
+        return Err(UserDataError::SshKey(index + 1));
+    }
+    let known = |name: &&String| name.parse::<IpAddr>().is_ok() || labels::is_domain(name);
+    if let Some(name) = setup.server_names.iter().find(|name| !known(name)) {
+        return Err(UserDataError::ServerName(name.chars().take(80).collect()));
+    }
+    if let Some((name, value)) = labels.iter().find(|(name, value)| !labels::may_be_set(name, value)) {
+        return Err(UserDataError::Label { name: name.clone(), value: value.clone() });
+    }
+    let own = |disk: &&DiskName| disk.machine() == machine && matches!(disk.role(), DiskRole::Data(_));
+    if let Some(disk) = data_disks.iter().find(|disk| !own(disk)) {
+        return Err(UserDataError::Disk { disk: disk.clone(), machine: machine.clone() });
+    }
+    let mut names = std::collections::BTreeSet::new();
+    for name in setup.k3s.images.iter().map(|image| image.source.file_name()) {
+        let loaded = [".tar", ".tar.gz", ".tar.zst"].iter().any(|end| name.ends_with(end));
+        if !loaded || !names.insert(name) {
+            return Err(UserDataError::Image(name.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// As YAML, each value on a line of its own unless it has several: a folded one is hard to read, and harder to check.
+fn written<T: Serialize>(value: &T) -> Result<String, BoxError> {
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
+    Ok(serde_saphyr::to_string_with_options(value, options)?)
+}
+
+/// One line of `authorized_keys` without options: a kind, base64, and perhaps a comment.
+fn is_public_key(text: &str) -> bool {
+    let mut words = text.split(' ');
+    let kind = words.next().unwrap_or_default();
+    let blob = words.next().unwrap_or_default();
+    let known = ["ssh-", "ecdsa-", "sk-"].iter().any(|start| kind.starts_with(start));
+    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    known && !blob.is_empty() && blob.chars().all(base64) && !text.chars().any(char::is_control)
+}
+
+/// Where a data disk is mounted.
+fn folder(index: usize) -> String {
+    if index == 0 { "/data".to_owned() } else { format!("/data{index}") }
+}
+
+/// The unit that runs k3s, called as k3s' own installation calls it.
+fn unit(role: Role) -> &'static str {
+    if role.is_server() { "k3s" } else { "k3s-agent" }
+}
+
+/// k3s waits for the data disks: without them, models would fill the root disk.
+fn k3s_unit(setup: &ClusterSetup, role: Role, folders: &[String]) -> String {
+    let (part, kind) = if role.is_server() { ("server", "notify") } else { ("agent", "exec") };
+    let mounts = if folders.is_empty() { String::new() } else { format!("RequiresMountsFor={}\n", folders.join(" ")) };
+    let after = if setup.tailscale.is_some() { " tailscaled.service" } else { "" };
+    K3S_UNIT.replace("@ROLE@", part).replace("@TYPE@", kind).replace("@AFTER@", after).replace("@MOUNTS@\n", &mounts)
+}
+
+fn settings(
+    setup: &ClusterSetup,
+    machine: &MachineName,
+    role: Role,
+    data_disks: &[DiskName],
+    folders: &[String],
+) -> String {
+    let (k3s, tailscale) = (&setup.k3s, setup.tailscale.as_ref());
+    let archive = tailscale.map(|tailscale| &tailscale.archive);
+    [
+        shell::assignment("NODE_NAME", &machine.to_string()),
+        shell::assignment("K3S_UNIT", unit(role)),
+        shell::assignment("K3S_SOURCE", &k3s.binary.source.to_string()),
+        shell::assignment("K3S_SHA256", &k3s.binary.sha256.hex()),
+        shell::list("IMAGE_SOURCES", k3s.images.iter().map(|image| image.source.to_string())),
+        shell::list("IMAGE_SHA256S", k3s.images.iter().map(|image| image.sha256.hex())),
+        shell::list("IMAGE_NAMES", k3s.images.iter().map(|image| image.source.file_name())),
+        shell::list("DATA_SERIALS", data_disks.iter().map(DiskName::serial)),
+        shell::list("DATA_FOLDERS", folders),
+        shell::assignment("DISK_WAIT_SECONDS", DISK_WAIT_SECONDS),
+        shell::assignment("TAILSCALE_SOURCE", &archive.map(|a| a.source.to_string()).unwrap_or_default()),
+        shell::assignment("TAILSCALE_SHA256", &archive.map(|a| a.sha256.hex()).unwrap_or_default()),
+        shell::assignment("TAILSCALE_TAG", &tailscale.map(|t| t.tag.to_string()).unwrap_or_default()),
+    ]
+    .concat()
+}
