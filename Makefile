@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run build programs test lint docs bench bench-cluster e2e e2e-cluster cluster-up cluster-down manifests eval clean prerequisites
+.PHONY: help run build programs test lint docs bench bench-cluster e2e e2e-cluster cluster-up cluster-down manifests cloud-init eval clean prerequisites
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CLOWDER := $(TARGET)/release/clowder
@@ -56,6 +56,9 @@ cluster-down: ## End it
 manifests: ## The chart and k8s/ against each other and against the schemas of three Kubernetes versions
 	@tools/prerequisites.sh clients
 	@tools/check-manifests.sh
+
+cloud-init: ## What machines on Oxide do when they first start, on two releases of Debian (needs root)
+	@tools/check-cloud-init.sh
 
 eval: build ## kitten's accuracy by skill, on held-out phrasings, through the running product
 	@tools/with-server.sh $(CLOWDER) models/kitten/eval.sh

@@ -3,6 +3,7 @@
 #   prerequisites.sh build     a Rust toolchain, a C++ compiler, cmake, libclang
 #   prerequisites.sh lint      shellcheck
 #   prerequisites.sh clients   Python with venv and Node.js, for the end-to-end tests
+#   prerequisites.sh cloud-init  debootstrap, Python and shellcheck, for the check of what machines do when they start
 set -euo pipefail
 
 wanted=${1:-build}
@@ -49,8 +50,14 @@ case $wanted in
         have node || lacks nodejs
         have npm || lacks npm
         ;;
+    cloud-init)
+        have debootstrap || lacks debootstrap
+        have ip || lacks iproute2
+        have python3 || lacks python3
+        have shellcheck || lacks shellcheck
+        ;;
     *)
-        echo "usage: $0 build|lint|clients" >&2
+        echo "usage: $0 build|lint|clients|cloud-init" >&2
         exit 2
         ;;
 esac

@@ -66,7 +66,7 @@ impl DiskName {
         let (role, rest) = disk.split_once('-')?;
         let (ordinal, rest) = rest.split_once('-')?;
         let (hash, tail) = rest.split_once('-')?;
-        let own = hash == self::hash(prefix) && tail == tail_of(prefix);
+        let own = hash == self::hash(prefix.as_str()) && tail == tail_of(prefix);
         let machine = MachineName::new(prefix.clone(), parse_ordinal(ordinal)?).ok()?;
         own.then_some(Self { machine, role: DiskRole::parse(role)? })
     }
@@ -91,7 +91,7 @@ impl DiskName {
 impl fmt::Display for DiskName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let prefix = self.machine.prefix();
-        write!(f, "{}-{}-{}-{}", self.role, self.machine.ordinal(), hash(prefix), tail_of(prefix))
+        write!(f, "{}-{}-{}-{}", self.role, self.machine.ordinal(), hash(prefix.as_str()), tail_of(prefix))
     }
 }
 
@@ -101,9 +101,8 @@ fn tail_of(prefix: &PoolPrefix) -> &str {
 }
 
 /// FNV-1a over 64 bits, folded to 32: it tells apart, it does not protect.
-fn hash(prefix: &PoolPrefix) -> String {
-    let hash = prefix
-        .as_str()
+pub(crate) fn hash(text: &str) -> String {
+    let hash = text
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     format!("{:08x}", (hash >> 32) ^ (hash & 0xffff_ffff))

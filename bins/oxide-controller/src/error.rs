@@ -9,7 +9,7 @@ use crate::state::StateError;
 use clowder_core::BoxError;
 use clowder_oxide::bootstrap::SecretsError;
 use crate::tailscale::TailscaleError;
-use clowder_oxide::{ClusterId, OxideError};
+use clowder_oxide::{ClusterId, OxideError, TearDownError};
 use std::io;
 use std::path::PathBuf;
 
@@ -22,6 +22,8 @@ pub(crate) enum Error {
     State(#[from] StateError),
     #[error(transparent)]
     Rack(#[from] OxideError),
+    #[error(transparent)]
+    TearDown(#[from] TearDownError),
     #[error(transparent)]
     Secrets(#[from] SecretsError),
     #[error(transparent)]

@@ -5,8 +5,10 @@ use clowder_core::infra::PoolName;
 use clowder_oxide::{ExternalIp, PoolPrefix, PoolSpec, WorkerPool};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use url::Url;
 
 /// The largest file that is read, in bytes.
@@ -34,7 +36,7 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    #[serde(deserialize_with = "prefix")]
+    #[serde(deserialize_with = "parsed")]
     prefix: PoolPrefix,
     vcpus: u16,
     memory_gib: u32,
@@ -46,6 +48,7 @@ struct Written {
     min: u32,
     max: u32,
     image: Option<String>,
+    #[serde(default, deserialize_with = "url")]
     image_source: Option<Url>,
     image_blocksize: Option<u16>,
     #[serde(default)]
@@ -58,8 +61,16 @@ fn disk_gib() -> u32 {
     DISK_GIB
 }
 
-fn prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PoolPrefix, D::Error> {
+fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
     String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
+    parsed(deserializer).map(Some)
 }
 
 /// The pools of a file. What one does not say of its image is as the other machines have it.

@@ -155,9 +155,8 @@ pub fn user_data(
 ) -> Result<UserData, UserDataError> {
     let role = *role;
     check(setup, machine, data_disks, labels)?;
-    let yaml =
-        |source: serde_saphyr::ser::Error| UserDataError::Yaml { machine: machine.clone(), source: source.into() };
-    let config = serde_saphyr::to_string(&Config::new(setup, machine, memory, role, labels)).map_err(yaml)?;
+    let yaml = |source: BoxError| UserDataError::Yaml { machine: machine.clone(), source };
+    let config = written(&Config::new(setup, machine, memory, role, labels)).map_err(yaml)?;
     let folders: Vec<String> = (0..data_disks.len()).map(folder).collect();
 
     let mut files = vec![
@@ -192,7 +191,7 @@ pub fn user_data(
             &["systemctl", "start", "--no-block", "clowder-bootstrap.service"],
         ],
     };
-    let text = format!("#cloud-config\n{}", serde_saphyr::to_string(&cloud_config).map_err(yaml)?);
+    let text = format!("#cloud-config\n{}", written(&cloud_config).map_err(yaml)?);
     if text.len() > MAX_USER_DATA {
         room.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         room.truncate(3);
@@ -229,6 +228,12 @@ fn check(
         }
     }
     Ok(())
+}
+
+/// As YAML, each value on a line of its own unless it has several: a folded one is hard to read, and harder to check.
+fn written<T: Serialize>(value: &T) -> Result<String, BoxError> {
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
+    Ok(serde_saphyr::to_string_with_options(value, options)?)
 }
 
 /// One line of `authorized_keys` without options: a kind, base64, and perhaps a comment.

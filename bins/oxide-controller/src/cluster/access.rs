@@ -11,7 +11,6 @@ use tokio::sync::watch;
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// The way to the cluster, once there is one. All that speak with the cluster share it.
-#[derive(Debug)]
 pub(crate) struct Access(watch::Sender<Option<Client>>);
 
 /// Why there is no way.

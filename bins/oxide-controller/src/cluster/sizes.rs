@@ -10,8 +10,9 @@ use clowder_core::infra::PoolName;
 use clowder_oxide::{PoolSizes, Sizes};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The ConfigMap.
@@ -97,15 +98,14 @@ impl ClusterSizes {
     }
 
     async fn write_cluster(&self, sizes: &Sizes) -> Result<(), SizesError> {
-        let data: serde_json::Map<_, _> =
-            sizes.iter().map(|(pool, machines)| (pool.0.clone(), machines.to_string().into())).collect();
+        let data: BTreeMap<_, _> = sizes.iter().map(|(pool, machines)| (pool.0.clone(), machines.to_string())).collect();
         let api = self.api()?;
         let patch = Patch::Merge(json!({ "data": data }));
         if if_there(call(api.patch(NAME, &PatchParams::default(), &patch)).await)?.is_some() {
             return Ok(());
         }
-        let map = json!({ "metadata": { "name": NAME }, "data": data });
-        let map: ConfigMap = serde_json::from_value(map).map_err(|error| CallError::Unasked(error.into()))?;
+        let metadata = ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() };
+        let map = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
         match call(api.create(&PostParams::default(), &map)).await {
             Err(error) if error.is_conflict() => {
                 call(api.patch(NAME, &PatchParams::default(), &patch)).await?;

@@ -4,7 +4,6 @@ use crate::flags::ControllerImage;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding, Subject};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 

@@ -35,7 +35,7 @@ impl Program {
             server,
         };
         if let Ok(address) = listener.local_addr() {
-            tracing::info!("the REST API is at http://{address}; its token is in {}", self.folder().display());
+            tracing::info!("the REST API is at http://{address}; its token is in {}", state.folder().display());
         }
         let serving = axum::serve(listener, api::router(api, token)).into_future();
         let _serving = AbortOnDropHandle::new(tokio::spawn(serving));

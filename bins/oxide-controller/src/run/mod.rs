@@ -14,7 +14,6 @@ use crate::state::State;
 use clowder_core::infra::PoolName;
 use clowder_oxide::bootstrap::{ClusterSecrets, ClusterSetup};
 use clowder_oxide::{InMemorySizes, Parts, PoolSizes, Rack, Reconciler, SeenServers, Sizes, servers};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What the program works with.
@@ -109,11 +108,5 @@ impl Program {
         let foreseen = self.reconciler(secrets, sizes).foresee().await.map_err(Error::DryRun)?;
         print!("{foreseen}");
         Ok(())
-    }
-
-    /// The folder of the cluster's state, for messages.
-    fn folder(&self) -> PathBuf {
-        let all = &self.settings.state;
-        if self.is_in_cluster() { all.clone() } else { all.join(self.settings.id().as_str()) }
     }
 }

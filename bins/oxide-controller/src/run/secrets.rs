@@ -11,7 +11,7 @@ impl Program {
     /// The secrets of the cluster. Those of one that has servers are never made anew: its machines know the old ones.
     pub(super) async fn secrets(&self, state: &State, servers: &SeenServers) -> Result<ClusterSecrets, Error> {
         let found = state.secrets()?;
-        let (cluster, folder) = (self.settings.id().clone(), self.folder());
+        let (cluster, folder) = (self.settings.id().clone(), state.folder().to_owned());
         match (found, servers.names.is_empty()) {
             (Some(secrets), false) => Ok(secrets),
             (Some(secrets), true) if self.is_in_cluster() => Ok(secrets),

@@ -83,12 +83,16 @@ mount_data_disk() {
     uuid=$(blkid -p -o value -s UUID "$disk")
     install -d -m 0755 "$folder"
     if ! grep -q "^UUID=$uuid " /etc/fstab; then
-        echo "UUID=$uuid $folder ext4 defaults,noatime,nofail 0 2" >>/etc/fstab
+        echo "UUID=$uuid $folder ext4 defaults,noatime,nofail,x-systemd.growfs 0 2" >>/etc/fstab
         systemctl daemon-reload
     fi
-    mountpoint -q "$folder" || mount "$folder"
-    # A disk that grew since.
-    resize2fs "$disk" 2>&1 | grep -v '^resize2fs \|^$\|Nothing to do' || true
+    if ! mountpoint -q "$folder"; then
+        # One that was used before, and may have grown since. 1 is a filesystem that was put right.
+        e2fsck -f -p "$disk" >/dev/null || [ $? -eq 1 ] || die "the filesystem of $disk (serial number $serial) is broken"
+        resize2fs "$disk" >/dev/null 2>&1 || die "the filesystem of $disk (serial number $serial) does not grow with it"
+        # By its device: udev may not know the new filesystem's UUID yet, and with nofail nobody would hear of it.
+        mount -o noatime "$disk" "$folder"
+    fi
 }
 
 # write FILE: standard input becomes its content, readable by root alone.
@@ -96,7 +100,7 @@ write() {
     local new
     new=$(mktemp "$1.XXXXXX")
     cat >"$new"
-    mv -f "$new" "$1"
+    if cmp -s "$new" "$1"; then rm -f "$new"; else mv -f "$new" "$1"; fi
 }
 
 # Joins the tailnet, once, and tells k3s the machine's address there: servers answer under it, services of the others are

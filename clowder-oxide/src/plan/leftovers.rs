@@ -1,0 +1,67 @@
+//! What is left of machines that are gone.
+
+use super::servers::may_lose;
+use super::{Plan, View};
+use crate::disk::DiskName;
+use crate::machine::MachineName;
+use crate::owner::Part;
+use crate::step::Step;
+use oxide::types::DiskState;
+use std::collections::BTreeSet;
+
+pub(super) fn plan(view: &View<'_>, plan: &mut Plan) {
+    foreign(view, plan);
+    // Whoever has an instance's name has its disks and its node, too.
+    let there: BTreeSet<&str> = view.seen.instances.iter().map(|instance| instance.name.as_str()).collect();
+    for part in view.cluster.parts() {
+        disks(view, &part, &there, plan);
+        nodes(view, &part, &there, plan);
+    }
+}
+
+/// What bears a name of the cluster's and not its tag.
+fn foreign(view: &View<'_>, plan: &mut Plan) {
+    for part in view.cluster.parts() {
+        let Some(pool) = view.cluster.machines(&part) else { continue };
+        let prefix = &pool.spec().prefix;
+        let instances = view.seen.instances.iter().filter(|one| MachineName::parse(prefix, &one.name).is_some());
+        let instances = instances.map(|one| ("machine", &one.name, one.tag.as_ref()));
+        let disks = view.seen.disks.iter().filter(|one| DiskName::parse(prefix, &one.name).is_some());
+        let disks = disks.map(|one| ("disk", &one.name, one.tag.as_ref()));
+        for (what, name, tag) in instances.chain(disks) {
+            if !view.cluster.owns(tag, &part) {
+                plan.notes
+                    .push(format!("{what} {name} is not the cluster's: it is left alone, and its name is not used"));
+            }
+        }
+    }
+}
+
+fn disks(view: &View<'_>, part: &Part, there: &BTreeSet<&str>, plan: &mut Plan) {
+    let Some(pool) = view.cluster.machines(part) else { return };
+    for disk in view.seen.disks.iter().filter(|disk| view.cluster.owns(disk.tag.as_ref(), part)) {
+        let Some(name) = DiskName::parse(&pool.spec().prefix, &disk.name) else { continue };
+        if there.contains(name.machine().to_string().as_str()) {
+            continue;
+        }
+        match disk.state {
+            DiskState::Detached | DiskState::Faulted => {
+                plan.step(Step::DeleteDisk { disk: disk.id, name: disk.name.clone() });
+            }
+            DiskState::Destroyed => {}
+            _ => plan.wait(format!("disk {} to come loose from a machine that is gone", disk.name)),
+        }
+    }
+}
+
+/// Only such as do not answer: one that does has a machine, if not one that is seen.
+fn nodes(view: &View<'_>, part: &Part, there: &BTreeSet<&str>, plan: &mut Plan) {
+    let Some(pool) = view.cluster.machines(part) else { return };
+    for (node, status) in view.nodes.iter().flatten() {
+        let ours = MachineName::parse(&pool.spec().prefix, &node.0).is_some();
+        let lost = ours && !status.ready && !there.contains(node.0.as_str());
+        if lost && (*part != Part::Servers || may_lose(view, node)) {
+            plan.step(Step::RemoveNode(node.clone()));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The control plane: the first server, then one at a time; replaced and removed one at a time, never below a majority.
+
+use super::health::{Health, health};
+use super::machines::{Machine, free_names};
+use super::network::Network;
+use super::{Plan, View, removal};
+use crate::history::Why;
+use crate::machine::MachineName;
+use crate::owner::Part;
+use crate::step::Step;
+use clowder_core::NodeName;
+use oxide::types::InstanceState;
+use std::net::IpAddr;
+use uuid::Uuid;
+
+/// How the control plane stands, for those that join it.
+pub(super) struct Stand {
+    /// A server to join, if workers may.
+    pub(super) join: Option<IpAddr>,
+}
+
+pub(super) fn plan(view: &View<'_>, servers: &[Machine<'_>], network: &Network, plan: &mut Plan) -> Stand {
+    let problems = plan.problems.len();
+    let ready: Vec<&Machine<'_>> = servers.iter().filter(|server| server.is_ready(view)).collect();
+    let join = ready.iter().find_map(|server| view.seen.addresses.get(&server.instance.id)).copied();
+    let leaving = servers.iter().any(|server| server.condemned.is_some());
+    for server in servers {
+        match server.condemned {
+            Some(condemned) => removal::plan(view, server, condemned.since, plan),
+            None => tend(view, server, leaving || !plan.condemned.is_empty(), plan),
+        }
+    }
+    if !leaving && plan.condemned.is_empty() && ready.len() == servers.len() {
+        resize(view, servers, join, network, plan);
+    }
+    let count = view.cluster.spec().servers.count as usize;
+    let grown = ready.len() >= count;
+    // A cluster that works does not wait for a server that does not come.
+    let stuck =
+        plan.problems.len() > problems || plan.steps.iter().any(|step| is_refused(view, step)) || has_workers(view);
+    let may_join = grown || (ready.len() > count / 2 && stuck);
+    Stand { join: join.filter(|_| may_join) }
+}
+
+/// Whether this is a server that could not be created for a while.
+fn is_refused(view: &View<'_>, step: &Step) -> bool {
+    matches!(step, Step::CreateMachine { part: Part::Servers, .. })
+        && view.history.taken(step).is_some_and(|taken| taken.times >= view.limits.tries)
+}
+
+fn has_workers(view: &View<'_>) -> bool {
+    view.cluster.parts().skip(1).any(|part| view.seen.machines(view.cluster, &part).next().is_some())
+}
+
+/// More servers or fewer, or others; all there are are ready.
+fn resize(view: &View<'_>, servers: &[Machine<'_>], join: Option<IpAddr>, network: &Network, plan: &mut Plan) {
+    let count = view.cluster.spec().servers.count as usize;
+    let lose = |server: &Machine<'_>| may_lose(view, &server.name.node());
+    match servers.len() {
+        there if there < count => create(view, servers.is_empty(), join, network, plan),
+        there if there > count => {
+            if let Some(last) = servers.iter().rev().find(|server| lose(server)) {
+                plan.condemned.push((last.instance.id, last.name.node(), Why::Surplus));
+            }
+        }
+        _ => {
+            let drifted = servers.iter().find_map(|server| Some((server, server.drift(view)?)));
+            match drifted {
+                Some((server, why)) if lose(server) => {
+                    plan.condemned.push((server.instance.id, server.name.node(), Why::Replaced(why)));
+                }
+                Some((server, why)) => plan.problem(format!(
+                    "server {} cannot be replaced without losing the majority, though {why}",
+                    server.name
+                )),
+                None => {}
+            }
+        }
+    }
+}
+
+fn create(view: &View<'_>, first: bool, join: Option<IpAddr>, network: &Network, plan: &mut Plan) {
+    if first && view.nodes.iter().flatten().any(|(node, status)| status.ready && is_server(view, node)) {
+        return plan.problem(
+            "the cluster has servers that are not on the rack: is it the right project, and the right cluster?"
+                .to_owned(),
+        );
+    }
+    let (Some(image), true) = (start_image(view, &Part::Servers, plan), network.ready) else { return };
+    let Some(machine) = free_names(view, &Part::Servers).next() else { return };
+    if first || join.is_some() {
+        plan.step(Step::CreateMachine { machine, part: Part::Servers, image, joins: join.filter(|_| !first) });
+    } else {
+        plan.wait("the address of a server that is ready".to_owned());
+    }
+}
+
+/// The image that machines of a part start from, if it is there and fits.
+pub(super) fn start_image(view: &View<'_>, part: &Part, plan: &mut Plan) -> Option<Uuid> {
+    let spec = view.cluster.image_of(part)?;
+    let root = u64::from(view.cluster.machines(part)?.spec().root_disk_gib) << 30;
+    let image = view.seen.image(&spec.name)?;
+    if image.size > root {
+        let (size, root) = (image.size.div_ceil(1 << 30), root >> 30);
+        plan.problem(format!(
+            "image {} has {size} GiB, and the root disk of {part} {root}: give it a larger one",
+            spec.name
+        ));
+        return None;
+    }
+    Some(image.id)
+}
+
+/// Helps a server that is not well.
+fn tend(view: &View<'_>, server: &Machine<'_>, another_leaves: bool, plan: &mut Plan) {
+    let why = match health(view, server) {
+        Health::Ready => return,
+        Health::Coming(what) => return plan.wait(what),
+        Health::Stopped => return plan.step(Step::Start(server.target())),
+        Health::Sick(why) => why,
+    };
+    let node = server.name.node();
+    let replaced = view.history.replaced(&node);
+    if may_lose(view, &node) && replaced < view.limits.replacements {
+        if !another_leaves {
+            plan.condemned.push((server.instance.id, node, Why::Replaced(why)));
+        }
+        return;
+    }
+    // Without a majority of others its disks are all there is of the cluster: it is started again and never deleted.
+    plan.problem(format!(
+        "server {node} is not replaced, for the others are no majority: {why}; see its serial console"
+    ));
+    match server.instance.state {
+        InstanceState::Running if !view.begins() || view.history.has_answered() => {}
+        InstanceState::Failed | InstanceState::Stopped => plan.step(Step::Start(server.target())),
+        _ => plan.step(Step::Stop(server.target())),
+    }
+}
+
+fn is_server(view: &View<'_>, node: &NodeName) -> bool {
+    MachineName::parse(&view.cluster.servers().spec().prefix, &node.0).is_some()
+}
+
+/// The fewest of so many that are more than half.
+pub(super) fn majority(members: usize) -> usize {
+    members / 2 + 1
+}
+
+/// Whether the control plane goes on working when this server leaves it: a majority is ready now, to take note of it, and a
+/// majority of those that stay is ready.
+pub(super) fn may_lose(view: &View<'_>, node: &NodeName) -> bool {
+    let Some(nodes) = view.nodes else { return false };
+    let members = nodes.iter().filter(|(name, _)| is_server(view, name));
+    let ready = |of: &mut dyn Iterator<Item = bool>| of.filter(|ready| *ready).count();
+    let all: Vec<(bool, bool)> = members.map(|(name, status)| (name == node, status.ready)).collect();
+    let now = ready(&mut all.iter().map(|(_, ready)| *ready));
+    let stay: Vec<bool> = all.iter().filter(|(leaves, _)| !leaves).map(|(_, ready)| *ready).collect();
+    let then = ready(&mut stay.iter().copied());
+    !stay.is_empty() && now >= majority(all.len()) && then >= majority(stay.len())
+}

@@ -1,0 +1,296 @@
+//! The loop that makes a cluster what it is to be: look, plan, take the steps, again. It trusts nothing but what it sees, so
+//! it goes on after a crash wherever it was.
+
+use crate::apply::{Hands, Outcome};
+use crate::bootstrap::ClusterSetup;
+use crate::cluster::Cluster;
+use crate::error::OxideError;
+use crate::history::{History, Nodes};
+use crate::infra::OxideInfra;
+use crate::limits::Limits;
+use crate::nodes::ClusterNodes;
+use crate::observe::{Seen, observe};
+use crate::plan::{Plan, View, plan};
+use crate::progress::{Event, Progress};
+use crate::rack::Rack;
+use crate::sizes::{PoolSizes, Sizes};
+use crate::status::ClusterStatus;
+use crate::step::Step;
+use clowder_core::{BoxError, chain};
+use futures::{StreamExt, stream};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+mod foresee;
+mod told;
+
+use told::Told;
+
+/// What a cluster is made with.
+pub struct Parts {
+    /// The project of a rack.
+    pub rack: Rack,
+    /// What the cluster is to be.
+    pub cluster: Arc<Cluster>,
+    /// What all its machines have in common.
+    pub setup: ClusterSetup,
+    /// Its nodes.
+    pub nodes: Arc<dyn ClusterNodes>,
+    /// How many machines its pools shall have.
+    pub sizes: Arc<dyn PoolSizes>,
+    /// How long things may take.
+    pub limits: Limits,
+    /// Who is told what happens.
+    pub progress: Arc<dyn Progress>,
+}
+
+/// Why a round came to nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RoundError {
+    /// The rack could not be looked at.
+    #[error(transparent)]
+    Rack(#[from] OxideError),
+    /// How many machines there shall be is not known.
+    #[error("the sizes of pools cannot be read")]
+    Sizes(#[source] BoxError),
+}
+
+/// What a round came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// Whether all is as it should be.
+    pub settled: bool,
+    /// Steps that were taken, or tried.
+    pub steps: usize,
+}
+
+/// Makes a cluster what it is to be, and keeps it so.
+pub struct Reconciler {
+    parts: Parts,
+    history: History,
+    told: Told,
+    status: watch::Sender<ClusterStatus>,
+    changed: Arc<Notify>,
+}
+
+/// What is seen in one look.
+struct Look {
+    seen: Seen,
+    nodes: Nodes,
+    sizes: Sizes,
+}
+
+impl Reconciler {
+    /// Nothing is asked of anybody yet.
+    pub fn new(parts: Parts) -> Self {
+        let status = ClusterStatus {
+            cluster: parts.cluster.spec().id.to_string(),
+            unseen: Some("it has not been looked at yet".to_owned()),
+            ..ClusterStatus::default()
+        };
+        Self {
+            parts,
+            history: History::default(),
+            told: Told::default(),
+            status: watch::Sender::new(status),
+            changed: Arc::default(),
+        }
+    }
+
+    /// How the cluster stands, now and after each change.
+    pub fn status(&self) -> watch::Receiver<ClusterStatus> {
+        self.status.subscribe()
+    }
+
+    /// The cluster's pools of workers.
+    pub fn infra(&self) -> OxideInfra {
+        OxideInfra::new(
+            Arc::clone(&self.parts.cluster),
+            Arc::clone(&self.parts.sizes),
+            self.status.subscribe(),
+            Arc::clone(&self.changed),
+        )
+    }
+
+    /// Keeps the cluster as it is to be, until the future is dropped. A round that fails is told and tried again; what only a
+    /// person can mend ends it.
+    ///
+    /// # Errors
+    /// [`OxideError`] where [it is for a person](OxideError::is_for_a_person).
+    pub async fn run(mut self) -> OxideError {
+        let mut failures = 0_u32;
+        loop {
+            let wait = match self.round(Instant::now()).await {
+                Ok(round) => {
+                    failures = 0;
+                    if round.settled { self.parts.limits.look } else { self.parts.limits.poll }
+                }
+                Err(RoundError::Rack(error)) if error.is_for_a_person() => return error,
+                Err(_) => {
+                    failures = failures.saturating_add(1);
+                    self.parts.limits.again.wait(failures)
+                }
+            };
+            self.rest(wait).await;
+        }
+    }
+
+    /// Runs until all is as it should be.
+    ///
+    /// # Errors
+    /// [`OxideError`] where [it is for a person](OxideError::is_for_a_person).
+    pub async fn settle(&mut self) -> Result<(), OxideError> {
+        let mut failures = 0_u32;
+        loop {
+            let wait = match self.round(Instant::now()).await {
+                Ok(Round { settled: true, .. }) => return Ok(()),
+                Ok(_) => {
+                    failures = 0;
+                    self.parts.limits.poll
+                }
+                Err(RoundError::Rack(error)) if error.is_for_a_person() => return Err(error),
+                Err(_) => {
+                    failures = failures.saturating_add(1);
+                    self.parts.limits.again.wait(failures)
+                }
+            };
+            self.rest(wait).await;
+        }
+    }
+
+    async fn rest(&self, wait: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = self.changed.notified() => {}
+        }
+    }
+
+    /// What would be done, from now until all is as it should be, if everything went well; nothing is changed.
+    ///
+    /// # Errors
+    /// [`RoundError`].
+    pub async fn foresee(&self) -> Result<Foreseen, RoundError> {
+        let look = self.look().await?;
+        Ok(foresee::foresee(&self.parts.cluster, look, &self.parts.limits))
+    }
+
+    /// Looks once, plans, and takes all steps that can be taken; `now` is what time limits are measured by.
+    ///
+    /// # Errors
+    /// [`RoundError`]; then nothing was done.
+    pub async fn round(&mut self, now: Instant) -> Result<Round, RoundError> {
+        let look = match self.look().await {
+            Ok(look) => look,
+            Err(error) => {
+                let reason = chain(&error);
+                self.told.problems(self.parts.progress.as_ref(), vec![reason.clone()]);
+                self.status.send_modify(|status| status.unseen = Some(reason));
+                return Err(error);
+            }
+        };
+        self.history.observe(&self.parts.cluster, &look.seen, &look.nodes, now);
+        let plan = self.plan(&look, now);
+        for (instance, node, why) in &plan.condemned {
+            self.history.condemn(*instance, node.clone(), why.clone(), now);
+        }
+        self.history.retain(&plan.wanted());
+        let status = crate::status::status(&self.view(&look, now), &plan);
+        self.status.send_if_modified(|old| {
+            let new = *old != status;
+            *old = status;
+            new
+        });
+        self.told.plan(self.parts.progress.as_ref(), &plan);
+        let settled = plan.is_settled();
+        let steps = plan.steps.len();
+        self.take(plan.steps, &look, now).await;
+        Ok(Round { settled, steps })
+    }
+
+    async fn look(&self) -> Result<Look, RoundError> {
+        let sizes = self.parts.sizes.load().await.map_err(RoundError::Sizes)?;
+        let seen = observe(&self.parts.rack, &self.parts.cluster).await?;
+        // Before there is a server, there is nobody to ask.
+        let nodes = if seen.machines(&self.parts.cluster, &crate::owner::Part::Servers).next().is_none() {
+            None
+        } else {
+            let nodes = self.parts.nodes.nodes().await;
+            nodes.inspect_err(|error| tracing::debug!(error = chain(error), "the cluster does not answer")).ok()
+        };
+        Ok(Look { seen, nodes, sizes })
+    }
+
+    fn view<'a>(&'a self, look: &'a Look, now: Instant) -> View<'a> {
+        View {
+            cluster: &self.parts.cluster,
+            sizes: &look.sizes,
+            seen: &look.seen,
+            nodes: &look.nodes,
+            history: &self.history,
+            limits: &self.parts.limits,
+            now,
+        }
+    }
+
+    fn plan(&self, look: &Look, now: Instant) -> Plan {
+        plan(&self.view(look, now))
+    }
+
+    async fn take(&mut self, steps: Vec<Step>, look: &Look, now: Instant) {
+        let hands = Hands {
+            rack: &self.parts.rack,
+            cluster: &self.parts.cluster,
+            setup: &self.parts.setup,
+            nodes: self.parts.nodes.as_ref(),
+            limits: &self.parts.limits,
+            progress: self.parts.progress.as_ref(),
+            seen: &look.seen,
+        };
+        let taken = stream::iter(steps).map(|step| async move {
+            hands.progress.tell(&Event::Doing(step.clone()));
+            let outcome = hands.take(&step).await;
+            (step, outcome)
+        });
+        let mut taken = taken.buffer_unordered(self.parts.limits.parallel.steps.max(1));
+        while let Some((step, outcome)) = taken.next().await {
+            let failure = outcome.as_ref().err().map(|error| chain(error));
+            if let (Step::Drain(node), Ok(Outcome::Done)) = (&step, &outcome) {
+                self.history.drained(node.clone());
+            }
+            self.history.took(&step, failure.clone(), &self.parts.limits, now);
+            self.parts.progress.tell(&match failure {
+                Some(reason) => Event::Failed { step, reason },
+                None => Event::Done(step),
+            });
+        }
+    }
+}
+
+/// What would be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Foreseen {
+    /// The steps, in their order.
+    pub steps: Vec<Step>,
+    /// What keeps it from going further.
+    pub problems: Vec<String>,
+    /// What a person may want to know of.
+    pub notes: Vec<String>,
+}
+
+impl std::fmt::Display for Foreseen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.steps.is_empty() && self.problems.is_empty() {
+            writeln!(f, "nothing to do")?;
+        }
+        let mut seen = BTreeSet::new();
+        self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))?;
+        for step in self.steps.iter().filter(|step| seen.insert(*step)) {
+            writeln!(f, "{step}")?;
+        }
+        self.problems.iter().try_for_each(|problem| writeln!(f, "problem: {problem}"))
+    }
+}
