@@ -2,8 +2,8 @@
 
 use crate::error::Error;
 use crate::settings::Tailnet;
-use clowder_oxide::SeenServers;
 use crate::tailscale::Api;
+use clowder_oxide::SeenServers;
 use std::net::IpAddr;
 use url::Url;
 
@@ -61,7 +61,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_floating_ip_goes_before_the_addresses_of_the_vpc() {
-        let (public, private) = (Endpoint { tailnet: None, floating: true }, Endpoint { tailnet: None, floating: false });
+        let (public, private) =
+            (Endpoint { tailnet: None, floating: true }, Endpoint { tailnet: None, floating: false });
         let both = servers(Some("203.0.113.7"), &["172.30.0.5"]);
         let found = async |endpoint: &Endpoint<'_>, servers: &SeenServers| {
             endpoint.find(servers).await.unwrap().map(|url| url.to_string())

@@ -6,9 +6,9 @@ use crate::kubeconfig::PlaceError;
 use crate::pivot::PivotError;
 use crate::settings::SettingsError;
 use crate::state::StateError;
+use crate::tailscale::TailscaleError;
 use clowder_core::BoxError;
 use clowder_oxide::bootstrap::SecretsError;
-use crate::tailscale::TailscaleError;
 use clowder_oxide::{ClusterId, OxideError, TearDownError};
 use std::io;
 use std::path::PathBuf;
@@ -43,7 +43,9 @@ pub(crate) enum Error {
          or put a kubeconfig of the cluster where --kubeconfig says and run this again; docs/oxide.md has more"
     )]
     Lost { cluster: ClusterId, folder: PathBuf },
-    #[error("the Secret in {folder} has no secrets of cluster {cluster}: run oxide-controller outside of the cluster once")]
+    #[error(
+        "the Secret in {folder} has no secrets of cluster {cluster}: run oxide-controller outside of the cluster once"
+    )]
     NotMounted { cluster: ClusterId, folder: PathBuf },
     #[error("the secrets of the cluster cannot be kept in it")]
     Keeping(#[source] CallError),

@@ -135,7 +135,10 @@ mod tests {
         );
         let pool = &pools.unwrap()[&PoolName::from("large")];
         assert_eq!((pool.machines.memory_gib, pool.machines.root_disk_gib, pool.machines.max), (512, DISK_GIB, 4));
-        assert_eq!((pool.machines.data_disks_gib.as_slice(), pool.image.name.as_str()), (&[1000, 500][..], "debian-12-cloud"));
+        assert_eq!(
+            (pool.machines.data_disks_gib.as_slice(), pool.image.name.as_str()),
+            (&[1000, 500][..], "debian-12-cloud")
+        );
         assert_eq!(pool.labels["size"], "large");
     }
 

@@ -6,8 +6,8 @@ use crate::flags::{Value, ValueError, WorkerFlags};
 use crate::kubeconfig::{self, Place};
 use crate::pools::{self, PoolsError};
 use crate::state::{self, StateError};
-use clowder_core::infra::PoolName;
 use clowder_core::Secret;
+use clowder_core::infra::PoolName;
 use clowder_oxide::bootstrap::{InvalidTag, K3s, Tailscale};
 use clowder_oxide::{
     Cluster, ClusterId, ClusterSpec, ExternalIp, ImageSource, ImageSpec, InvalidCluster, Limits, Login, MissingProject,
@@ -44,7 +44,9 @@ pub(crate) enum SettingsError {
     SshKey,
     #[error("--worker-count {count} is not within --worker-min {min} and --worker-max {max}")]
     WorkerCount { count: u32, min: u32, max: u32 },
-    #[error("a tailnet takes --tailscale-auth-key, --tailscale-api-key and --tailscale-tailnet: --{missing} is not given")]
+    #[error(
+        "a tailnet takes --tailscale-auth-key, --tailscale-api-key and --tailscale-tailnet: --{missing} is not given"
+    )]
     Tailnet { missing: &'static str },
     #[error("pool {WORKERS} is what the --worker flags are about: give the one in the file another name")]
     WorkersTwice,
@@ -100,7 +102,8 @@ impl Settings {
         let Credentials { url, token } = Credentials::find(&flags.rack, environment)?;
         let state = flags.controller.state_dir.clone().map_or_else(|| state::default_folder(environment), Ok)?;
         let home = environment("HOME").filter(|home| !home.is_empty());
-        let path = flags.controller.kubeconfig.clone().or_else(|| home.map(|home| kubeconfig::default_path(Path::new(&home))));
+        let path =
+            flags.controller.kubeconfig.clone().or_else(|| home.map(|home| kubeconfig::default_path(Path::new(&home))));
         let overwrite = flags.controller.kubeconfig_overwrite.is_on();
         Ok(Self {
             login: Login { url, token },
@@ -122,7 +125,13 @@ impl Settings {
 }
 
 fn cluster(flags: &Flags) -> Result<Cluster, SettingsError> {
-    let worker = worker(&flags.worker)?;
+    let mut servers = servers(&flags.control_plane);
+    let mut worker = worker(&flags.worker)?;
+    if servers.image.name == worker.image.name {
+        // Who names one image twice says once where it comes from.
+        let source = servers.image.source.take().or(worker.image.source.take());
+        (servers.image.source, worker.image.source) = (source.clone(), source);
+    }
     let mut pools = match &flags.worker.pools {
         Some(path) => pools::read(path, &worker_image(&flags.worker))?,
         None => BTreeMap::new(),
@@ -136,7 +145,7 @@ fn cluster(flags: &Flags) -> Result<Cluster, SettingsError> {
         missing_project: MissingProject::Create,
         network: Network::default(),
         ssh_keys: Vec::new(),
-        servers: servers(&flags.control_plane),
+        servers,
         pools,
     })?)
 }
@@ -243,3 +252,6 @@ fn tailnet(flags: &Flags) -> Result<Option<Tailnet>, SettingsError> {
     );
     Ok(Some(Tailnet { machines, name: name.to_owned(), api: cluster.tailscale_api_url.clone(), api_key }))
 }
+
+#[cfg(test)]
+mod tests;

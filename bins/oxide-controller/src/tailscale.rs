@@ -33,7 +33,9 @@ pub(crate) enum TailscaleError {
     Client(#[source] BoxError),
     #[error("tailscale's API at {host} does not answer")]
     Unreachable { host: String, source: BoxError },
-    #[error("tailscale's API at {host} refuses the key: give a valid one with --tailscale-api-key, with the right to read devices")]
+    #[error(
+        "tailscale's API at {host} refuses the key: give a valid one with --tailscale-api-key, with the right to read devices"
+    )]
     Refused { host: String },
     #[error("tailscale's API at {host} knows no tailnet {tailnet}: look at --tailscale-tailnet")]
     UnknownTailnet { host: String, tailnet: String },

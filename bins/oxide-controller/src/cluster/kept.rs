@@ -47,12 +47,7 @@ impl Kept {
         self.apply(client, LUGGAGE_MANAGER, files).await
     }
 
-    async fn apply(
-        &self,
-        client: &Client,
-        manager: &str,
-        files: &BTreeMap<String, Secret>,
-    ) -> Result<(), CallError> {
+    async fn apply(&self, client: &Client, manager: &str, files: &BTreeMap<String, Secret>) -> Result<(), CallError> {
         ensure_namespace(client, &self.namespace).await?;
         let data: BTreeMap<&str, &str> = files.iter().map(|(key, value)| (key.as_str(), value.expose())).collect();
         let object = json!({

@@ -29,7 +29,9 @@ fn about<'a>(what: &'a str, node: &'a NodeName) -> impl FnOnce(CallError) -> Clu
 #[async_trait]
 impl ClusterNodes for KubeNodes {
     async fn nodes(&self) -> Result<BTreeMap<NodeName, NodeStatus>, ClusterError> {
-        self.list().await.map_err(|source| ClusterError { what: "call to list nodes".to_owned(), source: source.into() })
+        self.list()
+            .await
+            .map_err(|source| ClusterError { what: "call to list nodes".to_owned(), source: source.into() })
     }
 
     async fn cordon(&self, node: &NodeName) -> Result<(), ClusterError> {

@@ -98,7 +98,8 @@ impl ClusterSizes {
     }
 
     async fn write_cluster(&self, sizes: &Sizes) -> Result<(), SizesError> {
-        let data: BTreeMap<_, _> = sizes.iter().map(|(pool, machines)| (pool.0.clone(), machines.to_string())).collect();
+        let data: BTreeMap<_, _> =
+            sizes.iter().map(|(pool, machines)| (pool.0.clone(), machines.to_string())).collect();
         let api = self.api()?;
         let patch = Patch::Merge(json!({ "data": data }));
         if if_there(call(api.patch(NAME, &PatchParams::default(), &patch)).await)?.is_some() {

@@ -55,7 +55,9 @@ pub(crate) enum PivotError {
     Manifests(#[from] ManifestsError),
     #[error("the controller cannot be installed into the cluster: {kind} {name}")]
     Apply { kind: String, name: String, source: CallError },
-    #[error("the controller does not run in the cluster after {PATIENCE:?}: {why}; name an image that it can pull with --controller-oci-image, or go on here with --no-pivot")]
+    #[error(
+        "the controller does not run in the cluster after {PATIENCE:?}: {why}; name an image that it can pull with --controller-oci-image, or go on here with --no-pivot"
+    )]
     NotRunning { why: String },
     #[error("the controller in the cluster cannot be watched")]
     Watch(#[source] kube::runtime::wait::Error),
@@ -177,7 +179,8 @@ fn why_not(pods: &[Pod]) -> String {
         (Some(reason), None) => Some(reason.clone()),
         _ => None,
     });
-    let said = said.unwrap_or_else(|| if pods.is_empty() { "it has no Pod" } else { "its Pod is not ready" }.to_owned());
+    let said =
+        said.unwrap_or_else(|| if pods.is_empty() { "it has no Pod" } else { "its Pod is not ready" }.to_owned());
     said.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
 }
 
@@ -213,7 +216,8 @@ mod tests {
     #[test]
     fn it_runs_when_the_newest_pod_is_there_alone() {
         let deployment = |status| {
-            let deployment = json!({"metadata": {"generation": 2}, "spec": {"selector": {}, "template": {}}, "status": status});
+            let deployment =
+                json!({"metadata": {"generation": 2}, "spec": {"selector": {}, "template": {}}, "status": status});
             is_running(&serde_json::from_value(deployment).unwrap())
         };
         let now = json!({"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1});

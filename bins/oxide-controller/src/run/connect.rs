@@ -1,7 +1,7 @@
 //! The way to the cluster: found as soon as there is one, and told to whoever runs this.
 
 use super::Program;
-use crate::cluster::{call, CallError};
+use crate::cluster::{CallError, call};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::kubeconfig::Outcome;

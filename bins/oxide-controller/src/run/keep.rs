@@ -28,12 +28,7 @@ impl Program {
         let reconciler = self.reconciler(secrets.clone(), Arc::new(self.sizes(state.clone())));
         let (server_told, server) = watch::channel(None);
         let status = reconciler.status();
-        let api = Api {
-            infra: Arc::new(reconciler.infra()),
-            workers: WORKERS.into(),
-            status: status.clone(),
-            server,
-        };
+        let api = Api { infra: Arc::new(reconciler.infra()), workers: WORKERS.into(), status: status.clone(), server };
         if let Ok(address) = listener.local_addr() {
             tracing::info!("the REST API is at http://{address}; its token is in {}", state.folder().display());
         }

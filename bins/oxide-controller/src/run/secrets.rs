@@ -3,7 +3,7 @@
 use super::Program;
 use crate::cluster::{CallError, Kept};
 use crate::error::Error;
-use crate::state::{State, SECRETS};
+use crate::state::{SECRETS, State};
 use clowder_oxide::SeenServers;
 use clowder_oxide::bootstrap::ClusterSecrets;
 

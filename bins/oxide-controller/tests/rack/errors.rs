@@ -43,7 +43,8 @@ async fn a_host_that_does_not_answer() {
     let address: SocketAddr = listener.local_addr().unwrap();
     drop(listener);
     let home = Home::new();
-    let line = home.run(&format!("--oxide-api-url http://{address} --oxide-token t --address 127.0.0.1:0")).await.fails();
+    let line =
+        home.run(&format!("--oxide-api-url http://{address} --oxide-token t --address 127.0.0.1:0")).await.fails();
     assert_says(&line, &["127.0.0.1"]);
 }
 

@@ -3,3 +3,5 @@
 mod support;
 
 mod errors;
+#[cfg(feature = "cluster-tests")]
+mod seed;

@@ -94,32 +94,42 @@ impl Kubernetes {
         }
         let (clients, peers) = (free_port().await, free_port().await);
         let (clients, peers) = (format!("http://127.0.0.1:{clients}"), format!("http://127.0.0.1:{peers}"));
-        let etcd = spawn(&programs, "etcd", folder.path(), &[
-            format!("--data-dir={}", at("etcd").display()),
-            "--unsafe-no-fsync".to_owned(),
-            format!("--listen-client-urls={clients}"),
-            format!("--advertise-client-urls={clients}"),
-            format!("--listen-peer-urls={peers}"),
-            format!("--initial-advertise-peer-urls={peers}"),
-            format!("--initial-cluster=default={peers}"),
-        ]);
+        let etcd = spawn(
+            &programs,
+            "etcd",
+            folder.path(),
+            &[
+                format!("--data-dir={}", at("etcd").display()),
+                "--unsafe-no-fsync".to_owned(),
+                format!("--listen-client-urls={clients}"),
+                format!("--advertise-client-urls={clients}"),
+                format!("--listen-peer-urls={peers}"),
+                format!("--initial-advertise-peer-urls={peers}"),
+                format!("--initial-cluster=default={peers}"),
+            ],
+        );
         let file = |flag: &str, name: &str| format!("--{flag}={}", at(name).display());
-        let server = spawn(&programs, "kube-apiserver", folder.path(), &[
-            format!("--etcd-servers={clients}"),
-            format!("--bind-address={address}"),
-            "--secure-port=6443".to_owned(),
-            file("tls-cert-file", "server.crt"),
-            file("tls-private-key-file", "server.key"),
-            file("client-ca-file", "client-ca.crt"),
-            file("service-account-key-file", "accounts.pub"),
-            file("service-account-signing-key-file", "accounts.key"),
-            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-            "--service-cluster-ip-range=10.99.0.0/16".to_owned(),
-            "--authorization-mode=Node,RBAC".to_owned(),
-            "--disable-admission-plugins=ServiceAccount".to_owned(),
-            "--endpoint-reconciler-type=none".to_owned(),
-            "--shutdown-delay-duration=0s".to_owned(),
-        ]);
+        let server = spawn(
+            &programs,
+            "kube-apiserver",
+            folder.path(),
+            &[
+                format!("--etcd-servers={clients}"),
+                format!("--bind-address={address}"),
+                "--secure-port=6443".to_owned(),
+                file("tls-cert-file", "server.crt"),
+                file("tls-private-key-file", "server.key"),
+                file("client-ca-file", "client-ca.crt"),
+                file("service-account-key-file", "accounts.pub"),
+                file("service-account-signing-key-file", "accounts.key"),
+                "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+                "--service-cluster-ip-range=10.99.0.0/16".to_owned(),
+                "--authorization-mode=Node,RBAC".to_owned(),
+                "--disable-admission-plugins=ServiceAccount".to_owned(),
+                "--endpoint-reconciler-type=none".to_owned(),
+                "--shutdown-delay-duration=0s".to_owned(),
+            ],
+        );
         let client = administrator(address, authorities).await;
         let answers = async {
             while client.apiserver_version().await.is_err() {

@@ -7,6 +7,8 @@ pub(crate) mod authority;
 #[cfg(feature = "cluster-tests")]
 pub(crate) mod kubernetes;
 #[cfg(feature = "cluster-tests")]
+pub(crate) mod machines;
+#[cfg(feature = "cluster-tests")]
 pub(crate) mod proxy;
 #[cfg(feature = "cluster-tests")]
 pub(crate) mod tailscale;

@@ -121,9 +121,14 @@ impl Running {
     }
 
     /// Asks it to end, and waits until it has.
-    pub(crate) async fn end(mut self) -> Vec<String> {
+    pub(crate) async fn end(self) -> Vec<String> {
         let pid = i32::try_from(self.child.id().expect("it runs")).unwrap();
         kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+        self.ended().await
+    }
+
+    /// Waits until it has ended well.
+    pub(crate) async fn ended(mut self) -> Vec<String> {
         while let Ok(Some(line)) = self.lines.next_line().await {
             self.said.push(line);
         }
