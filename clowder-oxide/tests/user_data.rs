@@ -1,5 +1,7 @@
 //! User data as machines get it, secrets struck out.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod variants;
 
 use clowder_oxide::bootstrap::ClusterSecrets;

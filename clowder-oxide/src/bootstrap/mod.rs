@@ -27,6 +27,7 @@ mod setup;
 mod shell;
 mod tailscale;
 mod user_data;
+mod yaml;
 
 pub use artifact::{Artifact, InvalidArtifact, Source};
 pub use k3s::K3s;

@@ -1,6 +1,7 @@
 //! What is secret in a cluster.
 
 use super::certificates::{Authority, Purpose};
+use super::yaml::written;
 use base64::Engine as _;
 use clowder_core::{BoxError, Secret};
 use rand::TryRng as _;
@@ -95,7 +96,7 @@ impl ClusterSecrets {
         let authority = base64(self.server_ca());
         let certificate = base64(&signed.certificate);
         let key = base64(signed.key.expose());
-        let file = serde_saphyr::to_string(&KubeconfigFile {
+        let file = written(&KubeconfigFile {
             api_version: "v1",
             kind: "Config",
             clusters: [Named {
@@ -106,7 +107,7 @@ impl ClusterSecrets {
             current_context: cluster,
             users: [Named { name: "clowder-admin", entry: Entry::User { certificate: &certificate, key: &key } }],
         });
-        Ok(Kubeconfig(Secret::new(file.map_err(|error| SecretsError::Yaml(error.into()))?)))
+        Ok(Kubeconfig(Secret::new(file.map_err(SecretsError::Yaml)?)))
     }
 
     /// Its password for agents.

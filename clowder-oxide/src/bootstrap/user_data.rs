@@ -4,6 +4,7 @@ use super::config::Config;
 use super::labels;
 use super::setup::{ClusterSetup, Role};
 use super::shell;
+use super::yaml::written;
 use crate::disk::{DiskName, DiskRole};
 use crate::machine::MachineName;
 use clowder_core::{BoxError, Secret};
@@ -230,12 +231,6 @@ fn check(
     Ok(())
 }
 
-/// As YAML, each value on a line of its own unless it has several: a folded one is hard to read, and harder to check.
-fn written<T: Serialize>(value: &T) -> Result<String, BoxError> {
-    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
-    Ok(serde_saphyr::to_string_with_options(value, options)?)
-}
-
 /// One line of `authorized_keys` without options: a kind, base64, and perhaps a comment.
 fn is_public_key(text: &str) -> bool {
     let mut words = text.split(' ');
@@ -289,4 +284,101 @@ fn settings(
         shell::assignment("TAILSCALE_TAG", &tailscale.map(|t| t.tag.to_string()).unwrap_or_default()),
     ]
     .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bootstrap::{ClusterSecrets, K3s, Tailscale};
+    use proptest::prelude::*;
+
+    fn setup() -> ClusterSetup {
+        ClusterSetup {
+            secrets: ClusterSecrets::generate().unwrap(),
+            k3s: K3s::default(),
+            ssh_keys: Vec::new(),
+            server_names: Vec::new(),
+            tailscale: None,
+        }
+    }
+
+    fn machine() -> MachineName {
+        MachineName::new("w-".parse().unwrap(), 0).unwrap()
+    }
+
+    fn first(setup: &ClusterSetup) -> Result<UserData, UserDataError> {
+        user_data(setup, &machine(), 1 << 34, &Role::FirstServer, &[], &BTreeMap::new())
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_line() {
+        let agent = Role::Agent { join: "10.0.0.5".parse().unwrap() };
+        let with = |change: fn(&mut ClusterSetup)| {
+            let mut setup = setup();
+            change(&mut setup);
+            first(&setup)
+        };
+        let other = MachineName::new("w-".parse().unwrap(), 1).unwrap();
+        let given = |disk: DiskName, label: &str| {
+            let labels = BTreeMap::from([(label.to_owned(), "x".to_owned())]);
+            user_data(&setup(), &machine(), 1 << 34, &agent, &[disk], &labels)
+        };
+        let own = DiskName::data(machine(), 0).unwrap();
+        let image = |setup: &mut ClusterSetup, source: &str| {
+            let artifact = crate::bootstrap::Artifact { source: source.parse().unwrap(), ..K3s::default().binary };
+            setup.k3s.images.push(artifact);
+        };
+        let mut same_name = setup();
+        image(&mut same_name, "/a/k3s.tar");
+        image(&mut same_name, "/b/k3s.tar");
+        let mut no_archive = setup();
+        image(&mut no_archive, "/a/k3s.zip");
+        let refusals = [
+            with(|setup| setup.ssh_keys = vec!["ssh-ed25519 AAAA".to_owned(), "-----BEGIN OPENSSH".to_owned()]),
+            with(|setup| setup.ssh_keys = vec!["ssh-ed25519 AAAA ada\ndisable_root: false".to_owned()]),
+            with(|setup| setup.server_names = vec!["host name".to_owned()]),
+            given(DiskName::root(machine()), "pool"),
+            given(DiskName::data(other, 0).unwrap(), "pool"),
+            given(own, "node-role.kubernetes.io/worker"),
+            first(&same_name),
+            first(&no_archive),
+            with(|setup| setup.ssh_keys = vec![format!("ssh-rsa {}", "A".repeat(1000)); 30]),
+        ];
+        let said: Vec<String> = refusals.into_iter().map(|refusal| refusal.unwrap_err().to_string()).collect();
+        insta::assert_snapshot!(said.join("\n"));
+    }
+
+    #[test]
+    fn debug_prints_nothing_of_it() {
+        let made = first(&setup()).unwrap();
+        assert_eq!(format!("{made:?}"), format!("UserData({} bytes)", made.as_bytes().len()));
+    }
+
+    #[test]
+    fn root_may_not_log_in_and_nobody_else_without_a_key() {
+        let made = first(&setup()).unwrap();
+        let read: serde_json::Value = serde_saphyr::from_str(std::str::from_utf8(made.as_bytes()).unwrap()).unwrap();
+        assert_eq!((&read["disable_root"], &read["ssh_pwauth"]), (&true.into(), &false.into()));
+        assert_eq!(read.get("ssh_authorized_keys"), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn yaml_says_what_was_meant(comment in "[ -~äé]{0,100}", key in "[ -~]{0,40}") {
+            let mut setup = setup();
+            let ssh = format!("ssh-ed25519 AAAA {comment}");
+            setup.ssh_keys = vec![ssh.clone()];
+            setup.tailscale = Some(Tailscale::new(Secret::new(key.clone()), "tag".parse().unwrap()));
+            let made = first(&setup).unwrap();
+            let read: serde_json::Value = serde_saphyr::from_str(std::str::from_utf8(made.as_bytes()).unwrap()).unwrap();
+            prop_assert_eq!(&read["ssh_authorized_keys"][0], &ssh);
+            let files = read["write_files"].as_array().unwrap();
+            let content = |path: &str| files.iter().find(|file| file["path"] == path).map(|file| file["content"].clone());
+            prop_assert_eq!(content("/etc/clowder/tailscale.key"), Some(key.into()));
+            let authority = "/var/lib/rancher/k3s/server/tls/server-ca.crt";
+            prop_assert_eq!(content(authority), Some(setup.secrets.server_ca().into()));
+            prop_assert_eq!(content("/usr/local/sbin/clowder-bootstrap"), Some(BOOTSTRAP.into()));
+        }
+    }
 }
