@@ -1,27 +1,22 @@
 //! The user data of one machine.
 
+use super::check::check;
 use super::config::Config;
-use super::labels;
+use super::machine::{folder, k3s_unit, settings, unit};
 use super::setup::{ClusterSetup, Role};
-use super::shell;
 use super::yaml::written;
-use crate::disk::{DiskName, DiskRole};
+use crate::disk::DiskName;
 use crate::machine::MachineName;
 use clowder_core::{BoxError, Secret};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
 
 /// The most bytes of user data that Oxide takes, before they are base64.
 pub const MAX_USER_DATA: usize = 32 * 1024;
 
-/// Seconds that a machine waits for a disk that is attached to it.
-const DISK_WAIT_SECONDS: &str = "120";
-
 const BOOTSTRAP: &str = include_str!("assets/bootstrap.sh");
 const BOOTSTRAP_UNIT: &str = include_str!("assets/clowder-bootstrap.service");
-const K3S_UNIT: &str = include_str!("assets/k3s.service");
 const TAILSCALED_UNIT: &str = include_str!("assets/tailscaled.service");
 
 /// What cloud-init carries out on one machine: a credential as text, of at most [`MAX_USER_DATA`] bytes.
@@ -201,91 +196,6 @@ pub fn user_data(
     Ok(UserData(Secret::new(text)))
 }
 
-fn check(
-    setup: &ClusterSetup,
-    machine: &MachineName,
-    data_disks: &[DiskName],
-    labels: &BTreeMap<String, String>,
-) -> Result<(), UserDataError> {
-    if let Some(index) = setup.ssh_keys.iter().position(|key| !is_public_key(key)) {
-        return Err(UserDataError::SshKey(index + 1));
-    }
-    let known = |name: &&String| name.parse::<IpAddr>().is_ok() || labels::is_domain(name);
-    if let Some(name) = setup.server_names.iter().find(|name| !known(name)) {
-        return Err(UserDataError::ServerName(name.chars().take(80).collect()));
-    }
-    if let Some((name, value)) = labels.iter().find(|(name, value)| !labels::may_be_set(name, value)) {
-        return Err(UserDataError::Label { name: name.clone(), value: value.clone() });
-    }
-    let own = |disk: &&DiskName| disk.machine() == machine && matches!(disk.role(), DiskRole::Data(_));
-    if let Some(disk) = data_disks.iter().find(|disk| !own(disk)) {
-        return Err(UserDataError::Disk { disk: disk.clone(), machine: machine.clone() });
-    }
-    let mut names = std::collections::BTreeSet::new();
-    for name in setup.k3s.images.iter().map(|image| image.source.file_name()) {
-        let loaded = [".tar", ".tar.gz", ".tar.zst"].iter().any(|end| name.ends_with(end));
-        if !loaded || !names.insert(name) {
-            return Err(UserDataError::Image(name.to_owned()));
-        }
-    }
-    Ok(())
-}
-
-/// One line of `authorized_keys` without options: a kind, base64, and perhaps a comment.
-fn is_public_key(text: &str) -> bool {
-    let mut words = text.split(' ');
-    let kind = words.next().unwrap_or_default();
-    let blob = words.next().unwrap_or_default();
-    let known = ["ssh-", "ecdsa-", "sk-"].iter().any(|start| kind.starts_with(start));
-    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
-    known && !blob.is_empty() && blob.chars().all(base64) && !text.chars().any(char::is_control)
-}
-
-/// Where a data disk is mounted.
-fn folder(index: usize) -> String {
-    if index == 0 { "/data".to_owned() } else { format!("/data{index}") }
-}
-
-/// The unit that runs k3s, called as k3s' own installation calls it.
-fn unit(role: Role) -> &'static str {
-    if role.is_server() { "k3s" } else { "k3s-agent" }
-}
-
-/// k3s waits for the data disks: without them, models would fill the root disk.
-fn k3s_unit(setup: &ClusterSetup, role: Role, folders: &[String]) -> String {
-    let (part, kind) = if role.is_server() { ("server", "notify") } else { ("agent", "exec") };
-    let mounts = if folders.is_empty() { String::new() } else { format!("RequiresMountsFor={}\n", folders.join(" ")) };
-    let after = if setup.tailscale.is_some() { " tailscaled.service" } else { "" };
-    K3S_UNIT.replace("@ROLE@", part).replace("@TYPE@", kind).replace("@AFTER@", after).replace("@MOUNTS@\n", &mounts)
-}
-
-fn settings(
-    setup: &ClusterSetup,
-    machine: &MachineName,
-    role: Role,
-    data_disks: &[DiskName],
-    folders: &[String],
-) -> String {
-    let (k3s, tailscale) = (&setup.k3s, setup.tailscale.as_ref());
-    let archive = tailscale.map(|tailscale| &tailscale.archive);
-    [
-        shell::assignment("NODE_NAME", &machine.to_string()),
-        shell::assignment("K3S_UNIT", unit(role)),
-        shell::assignment("K3S_SOURCE", &k3s.binary.source.to_string()),
-        shell::assignment("K3S_SHA256", &k3s.binary.sha256.hex()),
-        shell::list("IMAGE_SOURCES", k3s.images.iter().map(|image| image.source.to_string())),
-        shell::list("IMAGE_SHA256S", k3s.images.iter().map(|image| image.sha256.hex())),
-        shell::list("IMAGE_NAMES", k3s.images.iter().map(|image| image.source.file_name())),
-        shell::list("DATA_SERIALS", data_disks.iter().map(DiskName::serial)),
-        shell::list("DATA_FOLDERS", folders),
-        shell::assignment("DISK_WAIT_SECONDS", DISK_WAIT_SECONDS),
-        shell::assignment("TAILSCALE_SOURCE", &archive.map(|a| a.source.to_string()).unwrap_or_default()),
-        shell::assignment("TAILSCALE_SHA256", &archive.map(|a| a.sha256.hex()).unwrap_or_default()),
-        shell::assignment("TAILSCALE_TAG", &tailscale.map(|t| t.tag.to_string()).unwrap_or_default()),
-    ]
-    .concat()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,6 +243,8 @@ mod tests {
         image(&mut same_name, "/b/k3s.tar");
         let mut no_archive = setup();
         image(&mut no_archive, "/a/k3s.zip");
+        // An agent's has the same size whatever the secrets; certificates differ in theirs by a byte or two.
+        let many_keys = ClusterSetup { ssh_keys: vec![format!("ssh-rsa {}", "A".repeat(1000)); 30], ..setup() };
         let refusals = [
             with(|setup| setup.ssh_keys = vec!["ssh-ed25519 AAAA".to_owned(), "-----BEGIN OPENSSH".to_owned()]),
             with(|setup| setup.ssh_keys = vec!["ssh-ed25519 AAAA ada\ndisable_root: false".to_owned()]),
@@ -342,7 +254,7 @@ mod tests {
             given(own, "node-role.kubernetes.io/worker"),
             first(&same_name),
             first(&no_archive),
-            with(|setup| setup.ssh_keys = vec![format!("ssh-rsa {}", "A".repeat(1000)); 30]),
+            user_data(&many_keys, &machine(), 1 << 34, &agent, &[], &BTreeMap::new()),
         ];
         let said: Vec<String> = refusals.into_iter().map(|refusal| refusal.unwrap_err().to_string()).collect();
         insta::assert_snapshot!(said.join("\n"));
