@@ -26,7 +26,10 @@ fn struck_out(text: &str, secrets: &ClusterSecrets) -> String {
             }
         }
     }
-    struck
+    // Certificates differ in length by a byte or two, and so in lines.
+    let mut lines: Vec<&str> = struck.lines().collect();
+    lines.dedup_by(|line, before| line.trim_start().starts_with('<') && line == before);
+    lines.join("\n")
 }
 
 #[test]
