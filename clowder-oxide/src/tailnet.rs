@@ -106,11 +106,8 @@ impl Tailnet {
             .ok()
             .filter(may_see_a_key)
             .ok_or_else(|| TailnetError::Api(api.chars().take(80).collect()))?;
-        if tailnet.is_empty()
-            || tailnet.len() > 253
-            || tailnet.chars().any(char::is_whitespace)
-            || tailnet.contains('/')
-        {
+        let one_segment = !tailnet.contains('/') && !matches!(tailnet, "" | "." | "..");
+        if !one_segment || tailnet.len() > 253 || tailnet.chars().any(char::is_whitespace) {
             return Err(TailnetError::Name(tailnet.chars().take(80).collect()));
         }
         if let Ok(mut path) = devices.path_segments_mut() {
