@@ -106,6 +106,7 @@ impl WorkerArgs {
             kv_type: self.kv_type,
             threads: self.threads,
             gpu_layers: self.gpu_layers,
+            ..EngineSettings::default()
         };
         Ok(WorkerOptions {
             hold: self.hold,
@@ -180,6 +181,7 @@ mod tests {
             kv_type: KvType::Q8_0,
             threads: Some(3),
             gpu_layers: Some(0),
+            ..EngineSettings::default()
         };
         assert_eq!(options.engine.settings, settings);
         assert_eq!((options.alias.as_str(), options.port, options.supervised), ("tiny", 0, true));
