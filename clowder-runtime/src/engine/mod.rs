@@ -5,6 +5,7 @@ mod evaluator;
 mod inbox;
 mod load;
 mod logprob;
+mod options;
 mod output;
 mod pace;
 mod prefix;
@@ -15,13 +16,13 @@ pub(crate) mod stop;
 mod utf8;
 
 pub use load::LoadError;
+pub use options::{AdapterFile, DraftFile, EngineOptions};
 
 use crate::llama::{Batch, Context, ContextOptions, Model};
 use async_trait::async_trait;
 use clowder_core::BoxStream;
 use clowder_core::engine::{Engine, EngineError, EngineInfo, EngineLoad, GenerateEvent, GenerateRequest, Token};
 use clowder_core::memory::PHYSICAL_BATCH;
-use clowder_core::model::EngineSettings;
 use counters::Counters;
 use evaluator::LlamaEvaluator;
 use futures::StreamExt;
@@ -36,21 +37,6 @@ use tokio::sync::watch;
 
 /// Bytes of weights below which one thread evaluates a model.
 const SMALL_MODEL: u64 = 32 << 20;
-
-/// How an engine is loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EngineOptions {
-    /// Context, slots, KV type, threads and accelerator layers.
-    pub settings: EngineSettings,
-    /// Requests that may wait for a slot; one more is [`EngineError::Overloaded`].
-    pub queue: u32,
-}
-
-impl Default for EngineOptions {
-    fn default() -> Self {
-        Self { settings: EngineSettings::default(), queue: 64 }
-    }
-}
 
 /// A model loaded by llama.cpp.
 ///
