@@ -1,9 +1,9 @@
 //! For [`Engine`]: a scripted one, and the suite.
 
-use crate::BoxStream;
 use crate::engine::{
     Engine, EngineError, EngineInfo, EngineLoad, FinishReason, GenerateEvent, GenerateRequest, Sampling, Token, Usage,
 };
+use crate::{BoxStream, ModelName};
 use async_trait::async_trait;
 use futures::StreamExt;
 use std::sync::Arc;
@@ -30,6 +30,7 @@ impl ScriptedEngine {
             context: 4096,
             trained_context: 4096,
             slots: 4,
+            adapters: Vec::new(),
             chat_template: None,
             bos: None,
             eos: None,
@@ -41,6 +42,13 @@ impl ScriptedEngine {
             idle: Arc::default(),
             draining: AtomicBool::new(false),
         }
+    }
+
+    /// The same, with adapters that change nothing.
+    #[must_use]
+    pub fn with_adapters(mut self, adapters: impl IntoIterator<Item = ModelName>) -> Self {
+        self.info.adapters = adapters.into_iter().collect();
+        self
     }
 }
 
@@ -72,6 +80,9 @@ impl Engine for ScriptedEngine {
     async fn generate(&self, request: GenerateRequest) -> Result<BoxStream<GenerateEvent>, EngineError> {
         if self.draining.load(Ordering::SeqCst) {
             return Err(EngineError::Draining);
+        }
+        if let Some(unknown) = request.adapter.filter(|adapter| !self.info.adapters.contains(adapter)) {
+            return Err(EngineError::Rejected { reason: format!("there is no adapter {unknown}") });
         }
         let prompt = u32::try_from(request.prompt.len()).unwrap_or(u32::MAX);
         if prompt == 0 {
@@ -131,6 +142,7 @@ pub async fn conformance(engine: Arc<dyn Engine>) {
     let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
     let request = |most: u32| GenerateRequest {
         prompt: tokens.clone(),
+        adapter: None,
         max_tokens: Some(most),
         sampling: greedy.clone(),
         stop: Vec::new(),
@@ -153,6 +165,10 @@ pub async fn conformance(engine: Arc<dyn Engine>) {
     let long = GenerateRequest { prompt: vec![tokens[0]; info.context as usize + 1], ..request(1) };
     let long = engine.generate(long).await.err();
     assert!(matches!(long, Some(EngineError::ContextExceeded { .. })), "{long:?}");
+
+    let unknown = GenerateRequest { adapter: "no-such-adapter".parse().ok(), ..request(1) };
+    let unknown = engine.generate(unknown).await.err();
+    assert!(matches!(unknown, Some(EngineError::Rejected { .. })), "{unknown:?}");
 
     let mut left = engine.generate(GenerateRequest { ignore_eos: true, ..request(64) }).await.expect("begun");
     left.next().await.expect("an event");

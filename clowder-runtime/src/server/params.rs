@@ -52,6 +52,7 @@ impl Params {
         // Alternatives of one seed differ, each the same every time.
         sampling.seed = sampling.seed.map(|seed| seed.wrapping_add(choice));
         GenerateRequest {
+            adapter: None,
             prompt,
             max_tokens: self.max_tokens,
             sampling,
