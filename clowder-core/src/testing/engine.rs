@@ -6,8 +6,8 @@ use crate::engine::{
 use crate::{BoxStream, ModelName};
 use async_trait::async_trait;
 use futures::StreamExt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 /// An engine whose tokens are bytes and whose answer is the same each time.
@@ -17,6 +17,7 @@ pub struct ScriptedEngine {
     active: Arc<AtomicU32>,
     idle: Arc<Notify>,
     draining: AtomicBool,
+    asked: Mutex<Vec<GenerateRequest>>,
 }
 
 impl ScriptedEngine {
@@ -41,7 +42,13 @@ impl ScriptedEngine {
             active: Arc::default(),
             idle: Arc::default(),
             draining: AtomicBool::new(false),
+            asked: Mutex::default(),
         }
+    }
+
+    /// The requests it began, in order.
+    pub fn asked(&self) -> Vec<GenerateRequest> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The same, with adapters that change nothing.
@@ -81,7 +88,7 @@ impl Engine for ScriptedEngine {
         if self.draining.load(Ordering::SeqCst) {
             return Err(EngineError::Draining);
         }
-        if let Some(unknown) = request.adapter.filter(|adapter| !self.info.adapters.contains(adapter)) {
+        if let Some(unknown) = request.adapter.as_ref().filter(|adapter| !self.info.adapters.contains(adapter)) {
             return Err(EngineError::Rejected { reason: format!("there is no adapter {unknown}") });
         }
         let prompt = u32::try_from(request.prompt.len()).unwrap_or(u32::MAX);
@@ -91,6 +98,7 @@ impl Engine for ScriptedEngine {
         if prompt >= self.info.context {
             return Err(EngineError::ContextExceeded { prompt, context: self.info.context });
         }
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
         self.active.fetch_add(1, Ordering::SeqCst);
         let guard = Active(Arc::clone(&self.active), Arc::clone(&self.idle));
         let most = request.max_tokens.map_or(usize::MAX, |most| most as usize);
