@@ -43,6 +43,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) tokens: &'a [Token],
     /// The most guesses; at least one.
     pub(crate) most: usize,
+    /// Whether it may end; where it goes on past the end of the turn, that is never what comes.
+    pub(crate) ends: bool,
 }
 
 /// A draft model with the KV of the sequences it has read.
@@ -90,8 +92,12 @@ impl<E: Evaluator> Drafter<E> {
             for (ask, row) in rows {
                 let so_far = guesses[ask].get_or_insert_default();
                 let Some(token) = self.evaluator.logits(row).and_then(|logits| self.likely(logits)) else { continue };
+                let is_end = self.evaluator.ends(token);
+                if is_end && !asks[ask].ends {
+                    continue;
+                }
                 so_far.push(token);
-                if so_far.len() < asks[ask].most && !self.evaluator.ends(token) {
+                if so_far.len() < asks[ask].most && !is_end {
                     next.push((ask, token));
                 }
             }

@@ -26,7 +26,7 @@ impl<E: Evaluator> Scheduler<E> {
         }
         let ask = |(slot, most): (usize, usize)| {
             let generation = self.slots[slot].generation.as_ref()?;
-            Some(Ask { slot, tokens: &generation.tokens, most })
+            Some(Ask { slot, tokens: &generation.tokens, most, ends: !generation.ignore_eos })
         };
         let asks: Vec<Ask<'_>> = wanted.into_iter().enumerate().filter(|(_, most)| *most > 0).filter_map(ask).collect();
         let guesses = drafter.guess(&asks);
