@@ -24,6 +24,7 @@ mod servers;
 mod sizes;
 mod status;
 mod step;
+mod tailnet;
 mod teardown;
 
 pub use apply::StepError;
@@ -47,4 +48,5 @@ pub use servers::{SeenServers, servers};
 pub use sizes::{InMemorySizes, PoolSizes, Sizes};
 pub use status::{ClusterStatus, MachineStatus, PartStatus, Phase};
 pub use step::{Step, Target};
+pub use tailnet::{TAILSCALE_API, Tailnet, TailnetError};
 pub use teardown::{Removal, TearDownError, tear_down};
