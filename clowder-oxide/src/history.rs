@@ -65,7 +65,16 @@ pub(crate) struct Taken {
     pub(crate) times: u32,
     pub(crate) again_at: Instant,
     /// Why it failed, where it did; otherwise it did not help.
-    pub(crate) failure: Option<String>,
+    pub(crate) failure: Option<Failure>,
+}
+
+/// Why a step failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// In one line.
+    pub(crate) reason: String,
+    /// Whether there was no room for it, which no other remedy makes.
+    pub(crate) for_want_of_room: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -178,7 +187,7 @@ impl History {
     }
 
     /// A step was taken. Planned again, it waits.
-    pub(crate) fn took(&mut self, step: &Step, failure: Option<String>, limits: &Limits, now: Instant) {
+    pub(crate) fn took(&mut self, step: &Step, failure: Option<Failure>, limits: &Limits, now: Instant) {
         match (step, &mut self.imports) {
             (Step::WriteImage { disk, .. }, Some(imports)) => drop(imports.used.insert(*disk)),
             (Step::RemoveNode(node), _) if failure.is_none() => drop(self.removed.insert(node.clone())),

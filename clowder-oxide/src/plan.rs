@@ -94,7 +94,7 @@ impl Plan {
         for step in steps {
             let taken = view.history.taken(&step);
             if let Some(taken) = taken.filter(|taken| taken.times >= view.limits.tries) {
-                let reason = taken.failure.as_deref().unwrap_or("it was accepted each time and did not help");
+                let reason = taken.failure.as_ref().map_or("it was accepted each time and did not help", |failure| &failure.reason);
                 self.problems.push(format!("{step}: tried {} times: {reason}", taken.times));
             }
             // Draining goes on step by step, and each is a step forward.

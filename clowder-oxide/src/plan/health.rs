@@ -35,8 +35,11 @@ pub(crate) fn health(view: &View<'_>, machine: &Machine<'_>) -> Health {
         InstanceState::Running => running(view, machine),
         InstanceState::Stopped => {
             let start = Step::Start(machine.target());
-            let tries = view.history.taken(&start).map_or(0, |taken| taken.times);
-            if tries >= view.limits.tries {
+            let taken = view.history.taken(&start);
+            let tries = taken.map_or(0, |taken| taken.times);
+            // Another in its place would find no more room than it does.
+            let no_room = taken.and_then(|taken| taken.failure.as_ref()).is_some_and(|why| why.for_want_of_room);
+            if tries >= view.limits.tries && !no_room {
                 Health::Sick(format!("it was started {tries} times and stands still"))
             } else {
                 Health::Stopped
