@@ -194,8 +194,8 @@ impl Reconciler {
         };
         self.history.observe(&self.parts.cluster, &look.seen, &look.nodes, now);
         let plan = self.plan(&look, now);
-        for (instance, node, why) in &plan.condemned {
-            self.history.condemn(*instance, node.clone(), why.clone(), now);
+        for (instance, part, why) in &plan.condemned {
+            self.history.condemn(*instance, part.clone(), why.clone(), now);
         }
         self.history.retain(&plan.wanted());
         let status = crate::status::status(&self.view(&look, now), &plan);

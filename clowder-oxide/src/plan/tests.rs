@@ -63,8 +63,8 @@ impl World {
             limits: &self.limits,
             now: self.now,
         });
-        for (instance, node, why) in &plan.condemned {
-            self.history.condemn(*instance, node.clone(), why.clone(), self.now);
+        for (instance, part, why) in &plan.condemned {
+            self.history.condemn(*instance, part.clone(), why.clone(), self.now);
         }
         self.history.retain(&plan.wanted());
         plan
@@ -89,7 +89,12 @@ impl World {
         }
         if let Step::DeleteDisk { disk, .. } = step {
             assert!(!self.foreign.contains(disk), "{step} is somebody else's");
-            let attached = self.ideal.seen.disks.iter().any(|seen| seen.id == *disk && matches!(seen.state, DiskState::Attached(_)));
+            let attached = self
+                .ideal
+                .seen
+                .disks
+                .iter()
+                .any(|seen| seen.id == *disk && matches!(seen.state, DiskState::Attached(_)));
             assert!(!attached, "{step} while it is attached");
         }
         if let Step::RemoveNode(node) | Step::Cordon(node) = step
@@ -208,7 +213,10 @@ fn a_missing_project_or_image_is_said_and_nothing_is_done() {
     world.ideal.seen.images[0].size = 65 << 30;
     world.rounds(5);
     let problems = world.round().problems.join("\n");
-    assert!(problems.contains("image debian-12 has 65 GiB, and the root disk of servers 64: give it a larger one"), "{problems}");
+    assert!(
+        problems.contains("image debian-12 has 65 GiB, and the root disk of servers 64: give it a larger one"),
+        "{problems}"
+    );
 }
 
 #[test]

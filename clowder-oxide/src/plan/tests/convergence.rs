@@ -87,8 +87,13 @@ fn strike(world: &mut World, blow: &Blow) {
             for _ in 0..*rounds {
                 let plan = world.plan();
                 plan.steps.iter().for_each(|step| world.check(step));
-                let moved = plan.steps.iter().filter(|step| !matches!(step, Step::AttachFloatingIp { .. } | Step::DetachFloatingIp { .. }));
-                assert!(moved.clone().all(|step| !matches!(step, Step::Cordon(_) | Step::Drain(_) | Step::RemoveNode(_))));
+                let moved = plan
+                    .steps
+                    .iter()
+                    .filter(|step| !matches!(step, Step::AttachFloatingIp { .. } | Step::DetachFloatingIp { .. }));
+                assert!(
+                    moved.clone().all(|step| !matches!(step, Step::Cordon(_) | Step::Drain(_) | Step::RemoveNode(_)))
+                );
                 world.now += Duration::from_secs(30);
             }
             world.ideal.nodes = nodes;
