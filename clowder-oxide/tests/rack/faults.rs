@@ -41,7 +41,7 @@ converges! {
     changes_that_fail: Fault::InternalError.on_changes().times(10);
     calls_that_are_not_answered_now: Fault::Unavailable.times(20);
     calls_that_are_too_many: Fault::RateLimited { retry_after: Duration::ZERO }.times(20);
-    answers_that_are_lost: Fault::LostAnswer.on_changes().times(20);
+    answers_that_are_lost: Fault::LostAnswer.on_changes().times(12);
     connections_that_are_cut: Fault::Cut.on_changes().times(20);
 }
 

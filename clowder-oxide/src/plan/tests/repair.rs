@@ -78,7 +78,7 @@ fn a_machine_that_never_gets_well_is_replaced_so_often_and_no_more() {
     assert_eq!(made, 5);
     assert_eq!(
         world.plan().problems,
-        ["clowder-worker-1 has failed; 5 of pool:workers were replaced and not all got well: see a serial console"]
+        ["clowder-worker-2 has failed; 5 of pool:workers were replaced and not all got well: see a serial console"]
     );
 }
 
