@@ -176,6 +176,8 @@ async fn what_could_not_go_wrong_this_time_goes_wrong_the_next() {
     start(&client, "tom").await.unwrap();
     assert_eq!(refused(create(&client, instance("tom")).await).1, "ObjectAlreadyExists");
     assert_eq!((rack.faults().left(), state(&client, "tom").await), (1, InstanceState::Running));
+    create(&client, InstanceCreate { start: false, ..instance("leo") }).await.unwrap();
+    assert_eq!(rack.faults().left(), 1);
     create(&client, instance("kit")).await.unwrap();
     assert_eq!((rack.faults().left(), state(&client, "kit").await), (0, InstanceState::Failed));
 }

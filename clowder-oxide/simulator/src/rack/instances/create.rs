@@ -31,9 +31,13 @@ impl Rack {
         // Either all of it is made or nothing.
         let before = self.clone();
         let made = self.make_instance(request, fate_of(*fault));
-        match made.and_then(|id| Answer::created(&self.instances.get(id)?.view)) {
+        let made = made.and_then(|id| self.instances.get(id));
+        let will_start = made.as_ref().is_ok_and(|instance| instance.view.run_state == InstanceState::Creating);
+        match made.and_then(|instance| Answer::created(&instance.view)) {
             Ok(answer) => {
-                *fault = None;
+                if will_start {
+                    *fault = None;
+                }
                 Ok(answer)
             }
             Err(refusal) => {
@@ -92,7 +96,7 @@ impl Rack {
             is_up: false,
             snat: None,
             generation: 0,
-            fate,
+            fate: fate.filter(|_| asked.start),
         })?;
         self.give_addresses(project, id, &asked.external_ips, has_interfaces)?;
         for group in &asked.anti_affinity_groups {
