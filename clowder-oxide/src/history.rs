@@ -6,6 +6,7 @@ use crate::cluster::Cluster;
 use crate::limits::Limits;
 use crate::nodes::NodeStatus;
 use crate::observe::Seen;
+use crate::owner::Part;
 use crate::step::Step;
 use clowder_core::NodeName;
 use oxide::types::InstanceState;
@@ -33,8 +34,8 @@ pub(crate) struct History {
     drained: BTreeSet<NodeName>,
     /// Steps that were taken and are due once more.
     taken: BTreeMap<Step, Taken>,
-    /// How often a machine was replaced since its node was last ready.
-    replaced: BTreeMap<NodeName, u32>,
+    /// How many machines of a part were replaced since all of them were ready.
+    replaced: BTreeMap<Part, u32>,
     /// Nodes that were deleted, of machines that are still there.
     removed: BTreeSet<NodeName>,
     /// Who had the API server's address before, and since when another has it.
@@ -65,7 +66,16 @@ pub(crate) struct Taken {
     pub(crate) times: u32,
     pub(crate) again_at: Instant,
     /// Why it failed, where it did; otherwise it did not help.
-    pub(crate) failure: Option<String>,
+    pub(crate) failure: Option<Failure>,
+}
+
+/// Why a step failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// In one line.
+    pub(crate) reason: String,
+    /// Whether there was no room for it, which no other remedy makes.
+    pub(crate) for_want_of_room: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -81,17 +91,21 @@ impl History {
         let mut unready = BTreeMap::new();
         let mut names = BTreeSet::new();
         for part in cluster.parts() {
+            let mut staying = Vec::new();
             for (machine, instance) in seen.machines(cluster, &part) {
                 let since = self.states.get(&instance.id).filter(|(state, _)| *state == instance.state);
                 states.insert(instance.id, since.copied().unwrap_or((instance.state, now)));
                 let ready = nodes.as_ref().and_then(|nodes| nodes.get(&machine.node())).is_some_and(|node| node.ready);
-                if ready {
-                    self.replaced.remove(&machine.node());
+                if !self.condemned.contains_key(&instance.id) {
+                    staying.push(ready);
                 }
                 names.insert(machine.node());
                 if instance.state == InstanceState::Running && !ready {
                     unready.insert(instance.id, self.unready.get(&instance.id).copied().unwrap_or(now));
                 }
+            }
+            if !staying.is_empty() && staying.iter().all(|ready| *ready) {
+                self.replaced.remove(&part);
             }
         }
         self.removed.retain(|node| names.contains(node));
@@ -134,20 +148,20 @@ impl History {
     }
 
     /// A machine is to go, from now on.
-    pub(crate) fn condemn(&mut self, instance: Uuid, node: NodeName, why: Why, now: Instant) {
+    pub(crate) fn condemn(&mut self, instance: Uuid, part: Part, why: Why, now: Instant) {
         if self.condemned.contains_key(&instance) {
             return;
         }
         if matches!(why, Why::Replaced(_)) {
-            let replaced = self.replaced.entry(node).or_default();
+            let replaced = self.replaced.entry(part).or_default();
             *replaced = replaced.saturating_add(1);
         }
         self.condemned.insert(instance, Condemned { since: now, why });
     }
 
-    /// How often a machine was replaced since its node was last ready.
-    pub(crate) fn replaced(&self, node: &NodeName) -> u32 {
-        self.replaced.get(node).copied().unwrap_or_default()
+    /// How many machines of a part were replaced since all of them were ready.
+    pub(crate) fn replaced(&self, part: &Part) -> u32 {
+        self.replaced.get(part).copied().unwrap_or_default()
     }
 
     /// Whether the node of a machine that is to go was deleted already. Its kubelet may have brought it back.
@@ -178,7 +192,7 @@ impl History {
     }
 
     /// A step was taken. Planned again, it waits.
-    pub(crate) fn took(&mut self, step: &Step, failure: Option<String>, limits: &Limits, now: Instant) {
+    pub(crate) fn took(&mut self, step: &Step, failure: Option<Failure>, limits: &Limits, now: Instant) {
         match (step, &mut self.imports) {
             (Step::WriteImage { disk, .. }, Some(imports)) => drop(imports.used.insert(*disk)),
             (Step::RemoveNode(node), _) if failure.is_none() => drop(self.removed.insert(node.clone())),

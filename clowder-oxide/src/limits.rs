@@ -34,7 +34,8 @@ pub struct Limits {
     pub again: Backoff,
     /// How often a step is taken before it counts as a failure that a person should know of.
     pub tries: u32,
-    /// How many machines of one pool are replaced in a row without any success in between.
+    /// How many machines of the servers or of a pool are replaced before all of them are ready for once; as many as there
+    /// shall be, where those are more.
     pub replacements: u32,
     /// How many calls are made to the rack at once, and how many blocks of an image are written at once.
     pub parallel: Parallel,

@@ -76,6 +76,11 @@ impl InMemoryNodes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Who there is, answering or not.
+    pub fn names(&self) -> Vec<NodeName> {
+        self.lock().keys().cloned().collect()
+    }
+
     /// A node joins, ready; one that is known keeps what it has.
     pub fn join(&self, node: NodeName) {
         self.lock().entry(node).or_default().ready = true;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 /// All that is looked at, at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
-    /// Whether the project exists; where it does not, there is nothing else.
+    /// Whether the project exists; where it does not, there are images of the silo and nothing else.
     pub(crate) project: bool,
     /// Everybody's instances.
     pub(crate) instances: Vec<SeenInstance>,
@@ -139,12 +139,14 @@ impl Seen {
 /// [`OxideError`], for the first list that cannot be had.
 pub(crate) async fn observe(rack: &Rack, cluster: &Cluster) -> Result<Seen, OxideError> {
     if rack.find_project().await?.is_none() {
-        return Ok(Seen::default());
+        let images = rack.silo_images().await?.into_iter().map(image).collect();
+        return Ok(Seen { images, ..Seen::default() });
     }
-    let (instances, disks, images, snapshots, floating_ips, groups, rules) = futures::try_join!(
+    let (instances, disks, images, silo_images, snapshots, floating_ips, groups, rules) = futures::try_join!(
         rack.instances(),
         rack.disks(),
         rack.images(),
+        rack.silo_images(),
         rack.snapshots(),
         rack.floating_ips(),
         rack.groups(),
@@ -154,7 +156,7 @@ pub(crate) async fn observe(rack: &Rack, cluster: &Cluster) -> Result<Seen, Oxid
         project: true,
         instances: instances.into_iter().map(instance).collect(),
         disks: disks.into_iter().map(disk).collect(),
-        images: images.into_iter().map(image).collect(),
+        images: images.into_iter().chain(silo_images).map(image).collect(),
         snapshots: snapshots.into_iter().map(snapshot).collect(),
         floating_ips: floating_ips.into_iter().map(floating_ip).collect(),
         groups: groups.into_iter().map(|group| (group.name.to_string(), tag(&group.description))).collect(),

@@ -7,7 +7,6 @@ use crate::observe::Seen;
 use crate::owner::Part;
 use crate::sizes::Sizes;
 use crate::step::Step;
-use clowder_core::NodeName;
 use std::collections::BTreeSet;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -44,6 +43,21 @@ impl View<'_> {
     }
 }
 
+impl View<'_> {
+    /// Whether one more machine of a part may be replaced; if not, why.
+    fn may_replace(&self, part: &Part) -> Result<(), String> {
+        let replaced = self.history.replaced(part);
+        let wanted = match part {
+            Part::Pool(pool) => self.cluster.desired(self.sizes, pool),
+            _ => self.cluster.spec().servers.count,
+        };
+        if replaced < self.limits.replacements.max(wanted) {
+            return Ok(());
+        }
+        Err(format!("{replaced} of {part} were replaced and not all got well: see a serial console"))
+    }
+}
+
 /// What to do next.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
@@ -58,7 +72,7 @@ pub(crate) struct Plan {
     /// What a person may want to know of, though nothing is wrong.
     pub(crate) notes: Vec<String>,
     /// Machines that are to go from now on.
-    pub(crate) condemned: Vec<(Uuid, NodeName, Why)>,
+    pub(crate) condemned: Vec<(Uuid, Part, Why)>,
 }
 
 impl Plan {
@@ -93,12 +107,13 @@ impl Plan {
         let steps = std::mem::take(&mut self.steps);
         for step in steps {
             let taken = view.history.taken(&step);
-            if let Some(taken) = taken.filter(|taken| taken.times >= view.limits.tries) {
-                let reason = taken.failure.as_deref().unwrap_or("it was accepted each time and did not help");
+            // Draining goes on Pod by Pod, and each is a step forward.
+            let goes_on = matches!(step, Step::Drain(_)) && taken.is_none_or(|taken| taken.failure.is_none());
+            if let Some(taken) = taken.filter(|taken| taken.times >= view.limits.tries && !goes_on) {
+                let reason = taken.failure.as_ref().map_or("it was accepted and did not help", |why| &why.reason);
                 self.problems.push(format!("{step}: tried {} times: {reason}", taken.times));
             }
-            // Draining goes on step by step, and each is a step forward.
-            let early = taken.is_some_and(|taken| taken.again_at > view.now) && !matches!(step, Step::Drain(_));
+            let early = taken.is_some_and(|taken| taken.again_at > view.now) && !goes_on;
             if early { self.later.push(step) } else { self.steps.push(step) }
         }
     }

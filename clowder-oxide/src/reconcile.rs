@@ -1,11 +1,11 @@
 //! The loop that makes a cluster what it is to be: look, plan, take the steps, again. It trusts nothing but what it sees, so
 //! it goes on after a crash wherever it was.
 
-use crate::apply::{Hands, Outcome};
+use crate::apply::{Hands, Outcome, StepError};
 use crate::bootstrap::ClusterSetup;
 use crate::cluster::Cluster;
 use crate::error::OxideError;
-use crate::history::{History, Nodes};
+use crate::history::{Failure, History, Nodes};
 use crate::infra::OxideInfra;
 use crate::limits::Limits;
 use crate::nodes::ClusterNodes;
@@ -194,8 +194,8 @@ impl Reconciler {
         };
         self.history.observe(&self.parts.cluster, &look.seen, &look.nodes, now);
         let plan = self.plan(&look, now);
-        for (instance, node, why) in &plan.condemned {
-            self.history.condemn(*instance, node.clone(), why.clone(), now);
+        for (instance, part, why) in &plan.condemned {
+            self.history.condemn(*instance, part.clone(), why.clone(), now);
         }
         self.history.retain(&plan.wanted());
         let status = crate::status::status(&self.view(&look, now), &plan);
@@ -257,13 +257,16 @@ impl Reconciler {
         });
         let mut taken = taken.buffer_unordered(self.parts.limits.parallel.steps.max(1));
         while let Some((step, outcome)) = taken.next().await {
-            let failure = outcome.as_ref().err().map(|error| chain(error));
+            let failure = outcome.as_ref().err().map(|error| Failure {
+                reason: chain(error),
+                for_want_of_room: matches!(error, StepError::Rack(OxideError::Quota { .. })),
+            });
             if let (Step::Drain(node), Ok(Outcome::Done)) = (&step, &outcome) {
                 self.history.drained(node.clone());
             }
             self.history.took(&step, failure.clone(), &self.parts.limits, now);
             self.parts.progress.tell(&match failure {
-                Some(reason) => Event::Failed { step, reason },
+                Some(failure) => Event::Failed { step, reason: failure.reason },
                 None => Event::Done(step),
             });
         }

@@ -101,11 +101,11 @@ fn part(view: &View<'_>, part: &Part, desired: u32, plan: &Plan) -> PartStatus {
             now.map(|(_, _, why)| why)
         });
         let (phase, reason) = match (condemned, health(view, &machine)) {
-            (Some(Why::Surplus), _) => (Phase::Leaving, Some("there are more than shall be".to_owned())),
-            (Some(Why::Replaced(why)), _) => (Phase::Leaving, Some(format!("it is replaced: {why}"))),
+            (Some(Why::Surplus), _) => (Phase::Leaving, Some("is one too many".to_owned())),
+            (Some(Why::Replaced(why)), _) => (Phase::Leaving, Some(format!("is replaced: {why}"))),
             (None, Health::Ready) => (Phase::Ready, None),
             (None, Health::Sick(why)) => (Phase::Failed, Some(why)),
-            (None, Health::Stopped) => (Phase::Starting, Some("it stands still and is started".to_owned())),
+            (None, Health::Stopped) => (Phase::Starting, Some("stands still and is started".to_owned())),
             (None, Health::Coming(_)) if machine.instance.state == InstanceState::Running => (Phase::Joining, None),
             (None, Health::Coming(_)) => (Phase::Starting, None),
         };

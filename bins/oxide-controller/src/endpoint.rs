@@ -14,7 +14,7 @@ const PORT: u16 = 6443;
 /// a tailnet reaches its machines from wherever it is; the VPC's own addresses serve who is in the VPC.
 #[derive(Debug)]
 pub(crate) struct Endpoint<'a> {
-    pub(crate) tailnet: Option<&'a Tailnet>,
+    pub(crate) tailnet: Option<&'a TailnetSettings>,
     /// Whether the cluster has, or will have, a floating IP.
     pub(crate) floating: bool,
 }
@@ -31,9 +31,9 @@ impl Endpoint<'_> {
         if servers.addresses.is_empty() {
             return Ok(None);
         }
-        let api = Api::new(&tailnet.api, &tailnet.name, key.clone())?;
+        let api = Tailnet::new(&tailnet.api, &tailnet.name, key.clone())?;
         for name in &servers.names {
-            if let Some(address) = api.address(&name.to_string()).await? {
+            if let Some(address) = api.address(name, &tailnet.machines.tag).await? {
                 return Ok(Some(url(address)));
             }
         }

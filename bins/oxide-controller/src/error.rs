@@ -6,10 +6,9 @@ use crate::kubeconfig::PlaceError;
 use crate::pivot::PivotError;
 use crate::settings::SettingsError;
 use crate::state::StateError;
-use crate::tailscale::TailscaleError;
 use clowder_core::BoxError;
 use clowder_oxide::bootstrap::SecretsError;
-use clowder_oxide::{ClusterId, OxideError, TearDownError};
+use clowder_oxide::{ClusterId, OxideError, TailnetError, TearDownError};
 use std::io;
 use std::path::PathBuf;
 
@@ -33,7 +32,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
-    Tailscale(#[from] TailscaleError),
+    Tailnet(#[from] TailnetError),
     #[error(transparent)]
     Pivot(#[from] PivotError),
     #[error("where the kubeconfig goes is not said: give --kubeconfig (HOME is not set)")]

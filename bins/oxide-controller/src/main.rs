@@ -14,7 +14,6 @@ mod progress;
 mod run;
 mod settings;
 mod state;
-mod tailscale;
 
 use clowder_core::chain;
 use error::Error;

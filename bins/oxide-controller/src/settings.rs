@@ -72,10 +72,10 @@ impl Image {
 
 /// A tailnet that the machines are in, and how its API is asked for them.
 #[derive(Clone, Debug)]
-pub(crate) struct Tailnet {
+pub(crate) struct TailnetSettings {
     pub(crate) machines: Tailscale,
     pub(crate) name: String,
-    pub(crate) api: Url,
+    pub(crate) api: String,
     /// A controller in the cluster needs none.
     pub(crate) api_key: Option<Secret>,
 }
@@ -88,7 +88,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) k3s: K3s,
     pub(crate) ssh_keys: Vec<String>,
-    pub(crate) tailnet: Option<Tailnet>,
+    pub(crate) tailnet: Option<TailnetSettings>,
     /// How many workers there shall be, where somebody says.
     pub(crate) workers: Option<u32>,
     pub(crate) kubeconfig: Option<Place>,
@@ -231,7 +231,7 @@ fn ssh_keys(value: &Value) -> Result<Vec<String>, SettingsError> {
     if is_public && !key.chars().any(char::is_control) { Ok(vec![key.to_owned()]) } else { Err(SettingsError::SshKey) }
 }
 
-fn tailnet(flags: &Flags) -> Result<Option<Tailnet>, SettingsError> {
+fn tailnet(flags: &Flags) -> Result<Option<TailnetSettings>, SettingsError> {
     let cluster = &flags.cluster;
     let Some(auth_key) = cluster.tailscale_auth_key.read("tailscale-auth-key")? else { return Ok(None) };
     let missing = |missing| SettingsError::Tailnet { missing };
@@ -250,7 +250,7 @@ fn tailnet(flags: &Flags) -> Result<Option<Tailnet>, SettingsError> {
         bootstrap.tailscale_source.as_ref(),
         bootstrap.tailscale_sha256.as_ref(),
     );
-    Ok(Some(Tailnet { machines, name: name.to_owned(), api: cluster.tailscale_api_url.clone(), api_key }))
+    Ok(Some(TailnetSettings { machines, name: name.to_owned(), api: cluster.tailscale_api_url.clone(), api_key }))
 }
 
 #[cfg(test)]

@@ -123,22 +123,30 @@ impl Inner {
             Ok((operation, _)) => Some(*operation),
             Err((operation, _)) => *operation,
         };
-        let fault = operation.and_then(|operation| self.faults.strike(operation, method));
-        if fault == Some(Fault::Cut) {
-            self.calls.add_cut(Call::new(method, path, operation, None));
-            return Outcome::Cut;
-        }
+        let struck = operation.and_then(|operation| self.faults.strike(operation, method));
+        let fault = struck.map(|struck| struck.fault);
+        let mut inside = fault.filter(|fault| fault.is_inside());
         let result = match (refusal_of(fault), read) {
+            _ if fault == Some(Fault::Cut) => Ok(None),
             (_, Err((None, refusal))) => Err(refusal),
             (Some(refusal), _) => Err(refusal),
             // An open door for all, as on a rack.
-            (None, Ok((Operation::Ping, request))) => self.rack.execute(Operation::Ping, &request, fault),
+            (None, Ok((Operation::Ping, request))) => {
+                self.rack.execute(Operation::Ping, &request, &mut inside).map(Some)
+            }
             (None, _) if !is_authorized(&parts.headers, token) => Err(Refusal::Unauthorized),
             (None, Err((_, refusal))) => Err(refusal),
-            (None, Ok((operation, request))) => self.rack.execute(operation, &request, fault),
+            (None, Ok((operation, request))) => self.rack.execute(operation, &request, &mut inside).map(Some),
         };
+        if let Some(struck) = struck {
+            self.faults.settle(struck, inside.is_none());
+        }
         let request_id = self.request_ids.next();
-        let answer = self.checked(operation, result.unwrap_or_else(|refusal| refusal.answer(request_id)));
+        let Some(answer) = result.unwrap_or_else(|refusal| Some(refusal.answer(request_id))) else {
+            self.calls.add_cut(Call::new(method, path, operation, None));
+            return Outcome::Cut;
+        };
+        let answer = self.checked(operation, answer);
         let reach = self.calls.add(Call::new(method, path, operation, Some(answer.status.as_u16())));
         if fault == Some(Fault::LostAnswer) || reach == Reach::Lost {
             return Outcome::Cut;

@@ -44,6 +44,16 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether it is in what the call does, and not in whether it is done and answered.
+    pub(crate) fn is_inside(self) -> bool {
+        match self {
+            Self::Unavailable | Self::InternalError | Self::RateLimited { .. } => false,
+            Self::Slow(_) | Self::LostAnswer | Self::Cut => false,
+            Self::FailedDependency | Self::StuckStarting | Self::StuckStopping | Self::NoSled => true,
+            Self::LeftStopped | Self::StartFails | Self::RestartRacesStop | Self::DiskStaysAttached => true,
+        }
+    }
+
     /// Whether it can happen to such a call at all.
     pub fn suits(self, operation: Operation) -> bool {
         use Operation::{InstanceCreate, InstanceDelete, InstanceReboot, InstanceStart, InstanceStop};
@@ -147,6 +157,13 @@ impl Injection {
     }
 }
 
+/// A fault that is to happen to a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Struck {
+    pub(crate) fault: Fault,
+    injection: usize,
+}
+
 /// The faults that are still to come.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(Vec<Injection>);
@@ -165,11 +182,23 @@ impl Faults {
         self.0.iter().filter(|injection| matches!(injection.rate, Rate::Next(_))).count()
     }
 
-    /// What happens to this call: the first that was injected and strikes.
-    pub(crate) fn strike(&mut self, operation: Operation, method: &Method) -> Option<Fault> {
-        let fault = self.0.iter_mut().find_map(|it| it.strikes(operation, method).then_some(it.fault));
+    /// What happens to this call: the first that was injected and strikes. It is [settled](Self::settle) when the call
+    /// is done.
+    pub(crate) fn strike(&mut self, operation: Operation, method: &Method) -> Option<Struck> {
+        self.0
+            .iter_mut()
+            .enumerate()
+            .find_map(|(injection, it)| it.strikes(operation, method).then_some(Struck { fault: it.fault, injection }))
+    }
+
+    /// What was to happen did, or is still to come: a start that is refused does not get stuck.
+    pub(crate) fn settle(&mut self, struck: Struck, happened: bool) {
+        if let Some(injection) = self.0.get_mut(struck.injection)
+            && !happened
+        {
+            injection.seen -= 1;
+        }
         self.0.retain(|injection| !injection.is_spent());
-        fault
     }
 }
 
@@ -177,11 +206,17 @@ impl Faults {
 mod tests {
     use super::*;
 
+    fn strike(faults: &mut Faults, operation: Operation, method: &Method, happens: bool) -> Option<Fault> {
+        let struck = faults.strike(operation, method)?;
+        faults.settle(struck, happens);
+        Some(struck.fault)
+    }
+
     #[test]
     fn every_third_call_of_one_operation() {
         let mut faults = Faults::default();
         faults.add(Fault::Unavailable.on(Operation::DiskList).every(3));
-        let mut strikes = |operation| faults.strike(operation, &Method::GET).is_some();
+        let mut strikes = |operation| strike(&mut faults, operation, &Method::GET, true).is_some();
         let struck: Vec<bool> = (0..6).map(|_| strikes(Operation::DiskList)).collect();
         assert_eq!(struck, [false, false, true, false, false, true]);
         assert!((0..6).all(|_| !strikes(Operation::DiskView)));
@@ -191,12 +226,22 @@ mod tests {
     fn the_next_two_changes_and_no_more() {
         let mut faults = Faults::default();
         faults.add(Fault::Cut.on_changes().times(2));
-        assert_eq!(faults.strike(Operation::DiskList, &Method::GET), None);
-        assert_eq!(faults.strike(Operation::DiskCreate, &Method::POST), Some(Fault::Cut));
+        assert_eq!(strike(&mut faults, Operation::DiskList, &Method::GET, true), None);
+        assert_eq!(strike(&mut faults, Operation::DiskCreate, &Method::POST, true), Some(Fault::Cut));
         assert_eq!(faults.left(), 1);
-        assert_eq!(faults.strike(Operation::DiskDelete, &Method::DELETE), Some(Fault::Cut));
+        assert_eq!(strike(&mut faults, Operation::DiskDelete, &Method::DELETE, true), Some(Fault::Cut));
         assert_eq!(faults.left(), 0);
-        assert_eq!(faults.strike(Operation::DiskDelete, &Method::DELETE), None);
+        assert_eq!(strike(&mut faults, Operation::DiskDelete, &Method::DELETE, true), None);
+    }
+
+    #[test]
+    fn what_did_not_happen_is_still_to_come() {
+        let mut faults = Faults::default();
+        faults.add(Fault::NoSled.into());
+        assert_eq!(strike(&mut faults, Operation::InstanceStart, &Method::POST, false), Some(Fault::NoSled));
+        assert_eq!(faults.left(), 1);
+        assert_eq!(strike(&mut faults, Operation::InstanceStart, &Method::POST, true), Some(Fault::NoSled));
+        assert_eq!(faults.left(), 0);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod server;
 mod simulator;
 mod state;
 mod table;
+mod tailnet;
 mod tls;
 
 pub use calls::{Call, CrashPoint};
@@ -29,4 +30,5 @@ pub use options::{Options, Quotas, SiloImage, Times};
 pub use records::{Content, Disk, Group, Image, Instance, Snapshot, UserData, Vpc};
 pub use simulator::{Clock, FaultsOf, Simulator};
 pub use state::{Guest, State};
+pub use tailnet::{Device, Tailnet};
 pub use tls::Tls;

@@ -93,3 +93,53 @@ pub(crate) fn page<T: Serialize>(request: &Request, rows: impl Iterator<Item = R
     }
     Answer::ok(&body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn ask(query: &BTreeMap<String, String>, names: &[String]) -> Result<Value, Refusal> {
+        let request = Request::new(BTreeMap::new(), query.clone(), Value::Null);
+        let rows = names.iter().enumerate().map(|(n, name)| (name.clone(), Uuid::from_u128(n as u128), name));
+        page(&request, rows).map(|answer| answer.body.unwrap_or_default())
+    }
+
+    proptest! {
+        #[test]
+        fn pages_hold_all_in_order_and_nothing_twice(
+            names in proptest::collection::btree_set("[a-z]{1,3}", 0..30),
+            limit in 1_usize..12,
+            descending: bool,
+        ) {
+            let mut expected: Vec<String> = names.into_iter().collect();
+            let mut query = BTreeMap::from([("limit".to_owned(), limit.to_string())]);
+            if descending {
+                expected.reverse();
+                query.insert("sort_by".to_owned(), "name_descending".to_owned());
+            }
+            let mut listed: Vec<String> = Vec::new();
+            loop {
+                let body = ask(&query, &expected).unwrap();
+                let items: Vec<String> = serde_json::from_value(body["items"].clone()).unwrap();
+                prop_assert!(items.len() <= limit);
+                listed.extend(items);
+                let Some(token) = body["next_page"].as_str() else { break };
+                let token = token.to_owned();
+                query = BTreeMap::from([("limit".to_owned(), limit.to_string()), ("page_token".to_owned(), token)]);
+            }
+            prop_assert_eq!(listed, expected);
+        }
+
+        #[test]
+        fn a_token_of_a_strangers_making_is_refused(text in "\\PC{0,40}", sort in "[a-z_]{0,12}") {
+            let query = BTreeMap::from([("page_token".to_owned(), text)]);
+            prop_assert!(ask(&query, &[]).is_err());
+            let start = json!({ "v": "v1", "page_start": { "query": { "sort_by": sort }, "last_seen": "" } });
+            let query = BTreeMap::from([("page_token".to_owned(), URL_SAFE.encode(start.to_string()))]);
+            let known = ["name_ascending", "name_descending", "id_ascending"].contains(&sort.as_str());
+            prop_assert_eq!(ask(&query, &[]).is_ok(), known);
+        }
+    }
+}

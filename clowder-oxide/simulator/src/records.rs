@@ -120,7 +120,7 @@ pub struct Instance {
     pub(crate) snat: Option<Snat>,
     /// Counts changes of state: what was planned before the last one does not happen.
     pub(crate) generation: u64,
-    /// What goes wrong when it starts next.
+    /// What goes wrong with the first start of a new one.
     pub(crate) fate: Option<Fate>,
 }
 

@@ -53,3 +53,23 @@ impl<T> Schedule<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_comes_in_order_of_its_moments_and_then_of_its_planning() {
+        let mut schedule = Schedule::default();
+        let (soon, late) = (schedule.after(Duration::from_secs(1)), schedule.after(Duration::from_secs(5)));
+        schedule.plan(late, "c");
+        schedule.plan(soon, "a");
+        schedule.plan(soon, "b");
+        let end = schedule.after(Duration::from_secs(3));
+        assert_eq!((schedule.next(end), schedule.now()), (Some("a"), soon));
+        assert_eq!(schedule.next(end), Some("b"));
+        assert_eq!((schedule.next(end), schedule.now()), (None, end));
+        let end = schedule.after(Duration::MAX);
+        assert_eq!((schedule.next(end), schedule.now()), (Some("c"), late));
+    }
+}

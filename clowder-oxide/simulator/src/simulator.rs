@@ -184,3 +184,16 @@ impl FaultsOf<'_> {
         self.0.with(|inner| inner.faults.left())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[should_panic(expected = "answers are not as described: [\n    \"ping, 200 OK\",\n]")]
+    async fn a_simulator_that_gave_a_wrong_answer_fails_its_test() {
+        let rack = Simulator::start(Options::default()).await.unwrap();
+        rack.desk.with(|inner| inner.wrong.push("ping, 200 OK".to_owned()));
+        assert_eq!(rack.wrong_answers().len(), 1);
+    }
+}

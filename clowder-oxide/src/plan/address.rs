@@ -14,6 +14,9 @@ pub(super) fn plan(view: &View<'_>, servers: &[Machine<'_>], plan: &mut Plan) {
     let Some(next) = next(view, servers, has) else { return };
     match address.instance {
         Some(from) if from == next.instance.id => {}
+        Some(_) if has.is_some_and(|server| !lets_go(server)) => {
+            plan.wait(format!("address {} to come loose", address.ip));
+        }
         Some(from) => plan.step(Step::DetachFloatingIp { ip: address.ip, id: address.id, from }),
         None => plan.step(Step::AttachFloatingIp {
             ip: address.ip,
@@ -22,6 +25,11 @@ pub(super) fn plan(view: &View<'_>, servers: &[Machine<'_>], plan: &mut Plan) {
             instance: next.instance.id,
         }),
     }
+}
+
+/// Whether the rack takes an address from such an instance. From any other, only its deletion does.
+pub(super) fn lets_go(server: &Machine<'_>) -> bool {
+    matches!(server.instance.state, InstanceState::Running | InstanceState::Stopped)
 }
 
 /// Whether the address stays with the server that has it.

@@ -35,16 +35,19 @@ pub(crate) fn health(view: &View<'_>, machine: &Machine<'_>) -> Health {
         InstanceState::Running => running(view, machine),
         InstanceState::Stopped => {
             let start = Step::Start(machine.target());
-            let tries = view.history.taken(&start).map_or(0, |taken| taken.times);
-            if tries >= view.limits.tries {
-                Health::Sick(format!("it was started {tries} times and stands still"))
+            let taken = view.history.taken(&start);
+            let tries = taken.map_or(0, |taken| taken.times);
+            // Another in its place would find no more room than it does.
+            let no_room = taken.and_then(|taken| taken.failure.as_ref()).is_some_and(|why| why.for_want_of_room);
+            if tries >= view.limits.tries && !no_room {
+                Health::Sick(format!("was started {tries} times and stands still"))
             } else {
                 Health::Stopped
             }
         }
-        InstanceState::Stopping => within(view.limits.stop, "it has been stopping".to_owned()),
-        InstanceState::Failed | InstanceState::Destroyed => Health::Sick("its instance has failed".to_owned()),
-        state => within(view.limits.transition, format!("it has been {state}")),
+        InstanceState::Stopping => within(view.limits.stop, "has been stopping".to_owned()),
+        InstanceState::Failed | InstanceState::Destroyed => Health::Sick("has failed".to_owned()),
+        state => within(view.limits.transition, format!("has been {state}")),
     }
 }
 
@@ -59,7 +62,7 @@ fn running(view: &View<'_>, machine: &Machine<'_>) -> Health {
     }
     let limit = if view.begins() { view.limits.cluster_init } else { view.limits.join };
     if view.over(view.history.unready(machine.instance.id), limit) {
-        return Health::Sick(format!("it runs and its node has not been ready for {}", minutes(limit)));
+        return Health::Sick(format!("runs, and its node has not been ready for {}", minutes(limit)));
     }
     Health::Coming(format!("node {name} to be ready"))
 }

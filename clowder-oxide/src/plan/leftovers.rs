@@ -11,10 +11,10 @@ use std::collections::BTreeSet;
 
 pub(super) fn plan(view: &View<'_>, plan: &mut Plan) {
     foreign(view, plan);
-    // Whoever has an instance's name has its disks and its node, too.
+    // Whoever has an instance's name has its node, too.
     let there: BTreeSet<&str> = view.seen.instances.iter().map(|instance| instance.name.as_str()).collect();
     for part in view.cluster.parts() {
-        disks(view, &part, &there, plan);
+        disks(view, &part, plan);
         nodes(view, &part, &there, plan);
     }
 }
@@ -37,11 +37,12 @@ fn foreign(view: &View<'_>, plan: &mut Plan) {
     }
 }
 
-fn disks(view: &View<'_>, part: &Part, there: &BTreeSet<&str>, plan: &mut Plan) {
+fn disks(view: &View<'_>, part: &Part, plan: &mut Plan) {
     let Some(pool) = view.cluster.machines(part) else { return };
+    let own: BTreeSet<MachineName> = view.seen.machines(view.cluster, part).map(|(machine, _)| machine).collect();
     for disk in view.seen.disks.iter().filter(|disk| view.cluster.owns(disk.tag.as_ref(), part)) {
         let Some(name) = DiskName::parse(&pool.spec().prefix, &disk.name) else { continue };
-        if there.contains(name.machine().to_string().as_str()) {
+        if own.contains(name.machine()) {
             continue;
         }
         match disk.state {

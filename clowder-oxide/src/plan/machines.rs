@@ -37,7 +37,7 @@ impl Machine<'_> {
         let same = self.instance.vcpus == spec.vcpus && self.instance.memory == memory;
         (!same).then(|| {
             let (vcpus, gib) = (self.instance.vcpus, self.instance.memory >> 30);
-            format!("it has {vcpus} vCPUs and {gib} GiB instead of {} and {}", spec.vcpus, spec.memory_gib)
+            format!("has {vcpus} vCPUs and {gib} GiB instead of {} and {}", spec.vcpus, spec.memory_gib)
         })
     }
 }

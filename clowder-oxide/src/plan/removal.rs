@@ -1,5 +1,6 @@
 //! How a machine goes: its node is cordoned, drained and deleted, and it is stopped and deleted. Its disks go after it.
 
+use super::address::lets_go;
 use super::machines::Machine;
 use super::servers::may_lose;
 use super::{Plan, View};
@@ -39,7 +40,8 @@ pub(super) fn plan(view: &View<'_>, machine: &Machine<'_>, since: Instant, plan:
 
 /// Whether the others are a majority without it, and have taken over its address.
 fn may_go(view: &View<'_>, server: &Machine<'_>) -> bool {
-    let has_address = view.seen.own_floating_ip(view.cluster).is_some_and(|ip| ip.instance == Some(server.instance.id));
+    let has_address = lets_go(server)
+        && view.seen.own_floating_ip(view.cluster).is_some_and(|ip| ip.instance == Some(server.instance.id));
     may_lose(view, &server.name.node()) && !has_address
 }
 

@@ -60,17 +60,17 @@ fn resize(view: &View<'_>, servers: &[Machine<'_>], join: Option<IpAddr>, networ
         there if there < count => create(view, servers.is_empty(), join, network, plan),
         there if there > count => {
             if let Some(last) = servers.iter().rev().find(|server| lose(server)) {
-                plan.condemned.push((last.instance.id, last.name.node(), Why::Surplus));
+                plan.condemned.push((last.instance.id, Part::Servers, Why::Surplus));
             }
         }
         _ => {
             let drifted = servers.iter().find_map(|server| Some((server, server.drift(view)?)));
             match drifted {
                 Some((server, why)) if lose(server) => {
-                    plan.condemned.push((server.instance.id, server.name.node(), Why::Replaced(why)));
+                    plan.condemned.push((server.instance.id, Part::Servers, Why::Replaced(why)));
                 }
                 Some((server, why)) => plan.problem(format!(
-                    "server {} cannot be replaced without losing the majority, though {why}",
+                    "{} {why}, and cannot be replaced without losing the majority of servers",
                     server.name
                 )),
                 None => {}
@@ -120,16 +120,16 @@ fn tend(view: &View<'_>, server: &Machine<'_>, another_leaves: bool, plan: &mut 
         Health::Sick(why) => why,
     };
     let node = server.name.node();
-    let replaced = view.history.replaced(&node);
-    if may_lose(view, &node) && replaced < view.limits.replacements {
-        if !another_leaves {
-            plan.condemned.push((server.instance.id, node, Why::Replaced(why)));
-        }
-        return;
+    if may_lose(view, &node) {
+        return match view.may_replace(&Part::Servers) {
+            Ok(()) if another_leaves => {}
+            Ok(()) => plan.condemned.push((server.instance.id, Part::Servers, Why::Replaced(why))),
+            Err(often) => plan.problem(format!("{node} {why}; {often}")),
+        };
     }
     // Without a majority of others its disks are all there is of the cluster: it is started again and never deleted.
     plan.problem(format!(
-        "server {node} is not replaced, for the others are no majority: {why}; see its serial console"
+        "{node} {why}, and is not replaced, for the other servers are no majority: see its serial console"
     ));
     match server.instance.state {
         InstanceState::Running if !view.begins() || view.history.has_answered() => {}

@@ -25,9 +25,7 @@ pub(super) fn plan(view: &View<'_>, pool: &PoolName, stand: &Stand, plan: &mut P
     for machine in staying.iter().filter(|machine| !surplus.contains(&machine.instance.id)) {
         tend(view, machine, leaving.is_empty(), plan);
     }
-    let nodes = staying.iter().map(|machine| (machine.instance.id, machine.name.node()));
-    let condemned = nodes.filter(|(id, _)| surplus.contains(id)).map(|(id, node)| (id, node, Why::Surplus));
-    plan.condemned.extend(condemned);
+    plan.condemned.extend(surplus.into_iter().map(|instance| (instance, part.clone(), Why::Surplus)));
 
     if staying.len() < desired {
         create(view, &part, desired - staying.len(), stand, plan);
@@ -36,7 +34,7 @@ pub(super) fn plan(view: &View<'_>, pool: &PoolName, stand: &Stand, plan: &mut P
         && staying.iter().all(|machine| machine.is_ready(view))
         && let Some((machine, why)) = staying.iter().find_map(|machine| Some((machine, machine.drift(view)?)))
     {
-        plan.condemned.push((machine.instance.id, machine.name.node(), Why::Replaced(why)));
+        plan.condemned.push((machine.instance.id, part, Why::Replaced(why)));
     }
 }
 
@@ -65,21 +63,19 @@ fn tend(view: &View<'_>, machine: &Machine<'_>, nobody_leaves: bool, plan: &mut 
         Health::Sick(why) => why,
     };
     let node = machine.name.node();
-    let replaced = view.history.replaced(&node);
-    if replaced >= view.limits.replacements {
-        plan.problem(format!("{node} was replaced {replaced} times and is not well: {why}; see its serial console"));
+    if let Err(often) = view.may_replace(machine.part) {
+        plan.problem(format!("{node} {why}; {often}"));
     } else if machine.instance.state != InstanceState::Running || (nobody_leaves && alone(machine, plan)) {
-        plan.condemned.push((machine.instance.id, node, Why::Replaced(why)));
+        plan.condemned.push((machine.instance.id, machine.part.clone(), Why::Replaced(why)));
     } else {
         // Many that run and do not answer at once are a fault of the network rather than theirs.
-        plan.wait(format!("another to be replaced before {node}: {why}"));
+        plan.wait(format!("another to be replaced before {node}, which {why}"));
     }
 }
 
 /// Whether no other machine of its pool is given up in this plan.
 fn alone(machine: &Machine<'_>, plan: &Plan) -> bool {
-    let prefix = machine.name.prefix();
-    !plan.condemned.iter().any(|(_, node, _)| crate::machine::MachineName::parse(prefix, &node.0).is_some())
+    !plan.condemned.iter().any(|(_, part, _)| part == machine.part)
 }
 
 fn create(view: &View<'_>, part: &Part, count: usize, stand: &Stand, plan: &mut Plan) {

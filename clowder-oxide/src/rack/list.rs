@@ -45,9 +45,14 @@ impl Rack {
         all!(self, "disks", disk_list)
     }
 
-    /// Images of the project and of its silo.
+    /// Images of the project.
     pub(crate) async fn images(&self) -> Result<Vec<types::Image>, OxideError> {
         all!(self, "images", image_list)
+    }
+
+    /// Images that all projects of the silo can use.
+    pub(crate) async fn silo_images(&self) -> Result<Vec<types::Image>, OxideError> {
+        self.ask("list the silo's images", || self.client.image_list().limit(PAGE).stream().try_collect()).await
     }
 
     pub(crate) async fn snapshots(&self) -> Result<Vec<types::Snapshot>, OxideError> {

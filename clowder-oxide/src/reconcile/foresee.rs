@@ -31,8 +31,8 @@ pub(super) fn foresee(cluster: &Cluster, look: Look, limits: &Limits) -> Foresee
         if round == 0 {
             foreseen.notes.clone_from(&plan.notes);
         }
-        for (instance, node, why) in &plan.condemned {
-            history.condemn(*instance, node.clone(), why.clone(), now);
+        for (instance, part, why) in &plan.condemned {
+            history.condemn(*instance, part.clone(), why.clone(), now);
         }
         history.retain(&plan.wanted());
         if plan.steps.is_empty() && plan.condemned.is_empty() {

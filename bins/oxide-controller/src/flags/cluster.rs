@@ -1,7 +1,7 @@
 //! The cluster as a whole.
 
 use super::Value;
-use url::Url;
+use clowder_oxide::TAILSCALE_API;
 
 /// The cluster as a whole.
 #[derive(Debug, clap::Args)]
@@ -35,6 +35,6 @@ pub(crate) struct ClusterFlags {
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub(crate) tailscale_tailnet: String,
     /// Where tailscale's API is
-    #[arg(long, value_name = "URL", default_value = "https://api.tailscale.com")]
-    pub(crate) tailscale_api_url: Url,
+    #[arg(long, value_name = "URL", default_value = TAILSCALE_API)]
+    pub(crate) tailscale_api_url: String,
 }

@@ -76,7 +76,7 @@ impl Program {
                 tracing::debug!("the servers cannot be looked at: {}", clowder_core::chain(&error));
                 Ok(None)
             }
-            Err(Error::Tailscale(error)) if error.is_passing() => {
+            Err(Error::Tailnet(error)) if error.is_transient() => {
                 tracing::debug!("the tailnet cannot be looked at: {}", clowder_core::chain(&error));
                 Ok(None)
             }

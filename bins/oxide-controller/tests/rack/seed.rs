@@ -4,8 +4,8 @@ use crate::support::authority::Authority;
 use crate::support::machines::Machines;
 use crate::support::program::{Home, PATIENCE, Running};
 use crate::support::proxy::Proxy;
-use crate::support::tailscale::Tailnet;
-use clowder_oxide_simulator::{Options, SiloImage, Simulator, Tls};
+use crate::support::tls;
+use clowder_oxide_simulator::{Options, SiloImage, Simulator, Tailnet, Tls};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Secret};
 use kube::api::{ListParams, Patch, PatchParams};
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
 /// The command, without its comments.
 const COMMAND: &str = r#"
@@ -46,8 +47,9 @@ const SETTLED: &str = "all is as it should be";
 struct World {
     rack: Simulator,
     machines: Machines,
-    tailnet: Tailnet,
+    tailnet: Arc<Tailnet>,
     home: Home,
+    _api: tls::Tls,
     _proxy: Proxy,
 }
 
@@ -67,11 +69,12 @@ impl World {
             ..Options::instant()
         });
         let rack = rack.await.unwrap();
-        let tailnet = Tailnet::default();
-        let api = tailnet.serve(&authority.server("api.tailscale.com")).await;
+        let tailnet = Arc::new(Tailnet::start("tail66ef.ts.net", "tskey-api-test").await.unwrap());
+        let behind = tailnet.url().socket_addrs(|| None).unwrap()[0];
+        let api = tls::Tls::start(behind, &authority.server("api.tailscale.com")).await;
         let port = rack.url().port().expect("a port of its own");
         let hosts =
-            BTreeMap::from([("mycoolexidehost.com", ([127, 0, 0, 1], port).into()), ("api.tailscale.com", api)]);
+            BTreeMap::from([("mycoolexidehost.com", ([127, 0, 0, 1], port).into()), ("api.tailscale.com", api.address)]);
         let proxy = Proxy::start(hosts).await;
         let mut home = Home::new();
         let profile = format!(
@@ -86,8 +89,8 @@ impl World {
         home.set("HTTPS_PROXY", proxy.url.clone());
         home.set("CLOWDER_OXIDE_ADDRESS", "127.0.0.1:0");
         let address: IpAddr = address.parse().unwrap();
-        let machines = Machines::play(&rack, address, Some(tailnet.clone()));
-        Self { rack, machines, tailnet, home, _proxy: proxy }
+        let machines = Machines::play(&rack, address, tailnet.clone());
+        Self { rack, machines, tailnet, home, _api: api, _proxy: proxy }
     }
 
     /// A client with the kubeconfig that was written.
@@ -150,7 +153,7 @@ impl Rest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_seeds_command_brings_a_cluster_up_and_scales_it() {
-    let world = World::new("127.66.43.1").await;
+    let world = World::new("100.66.43.1").await;
     let mut running = world.home.start(COMMAND);
     let rest = Rest::of(&mut running, &world.home).await;
     running.says("its kubeconfig is").await;
@@ -190,7 +193,7 @@ async fn the_seeds_command_brings_a_cluster_up_and_scales_it() {
     fewer.says(SETTLED).await;
     assert_eq!(world.workers(), 1);
     fewer.end().await;
-    assert!(world.tailnet.asked() > 0);
+    assert!(world.tailnet.calls() > 0);
 
     let gone = world.home.run(&format!("{COMMAND} --destroy clowder")).await.ok();
     assert!(gone.contains("cluster clowder is no more"), "{gone}");
@@ -201,7 +204,7 @@ async fn the_seeds_command_brings_a_cluster_up_and_scales_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_controller_moves_into_the_cluster() {
-    let world = World::new("127.66.43.2").await;
+    let world = World::new("100.66.43.2").await;
     let words = format!("{COMMAND} --control-plane-count 1 --controller-oci-image registry.example.com/clowder:1");
     let mut running = world.home.start(&words);
     running.says("moving into the cluster").await;
@@ -231,7 +234,7 @@ async fn the_controller_moves_into_the_cluster() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_secrets_are_found_in_the_cluster_and_never_made_anew() {
-    let world = World::new("127.66.43.3").await;
+    let world = World::new("100.66.43.3").await;
     let words = format!("{COMMAND} --control-plane-count 1 --worker-count=0");
     let words = words.replace("--worker-count 1", "");
     let mut running = world.home.start(&words);

@@ -8,12 +8,12 @@ use crate::refusal::Refusal;
 use crate::request::Request;
 
 impl Rack {
-    /// Does what is asked, or what goes wrong instead.
+    /// Does what is asked, or what goes wrong instead. A fault that happens is taken.
     pub(crate) fn execute(
         &mut self,
         operation: Operation,
         request: &Request,
-        fault: Option<Fault>,
+        fault: &mut Option<Fault>,
     ) -> Result<Answer, Refusal> {
         use Operation as Op;
         match operation {

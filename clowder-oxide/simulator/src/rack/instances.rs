@@ -64,7 +64,7 @@ impl Rack {
         Answer::ok(view)
     }
 
-    pub(super) fn instance_delete(&mut self, request: &Request, fault: Option<Fault>) -> Result<Answer, Refusal> {
+    pub(super) fn instance_delete(&mut self, request: &Request, fault: &mut Option<Fault>) -> Result<Answer, Refusal> {
         let instance = self.in_path(&self.instances, request, "instance")?;
         if instance.is_active() {
             return Err(Refusal::invalid("cannot delete instance: instance is running or has not yet fully stopped"));
@@ -74,7 +74,7 @@ impl Rack {
             state => return Err(Refusal::invalid(format!("instance cannot be deleted in state \"{state}\""))),
         }
         let id = instance.view.id;
-        match fault {
+        match fault.take() {
             Some(Fault::DiskStaysAttached) => {
                 let at = self.schedule.after(self.times.late_detach);
                 self.schedule.plan(at, Due::Detach { instance: id });

@@ -59,7 +59,8 @@ impl Rack {
         match step {
             Step::Begin => {
                 // A start that is refused leaves a new instance stopped, and nobody is told.
-                if self.begin_start(instance).is_err() {
+                let fate = self.instances.get_mut(instance).ok().and_then(|instance| instance.fate.take());
+                if self.begin_start(instance, fate).is_err() {
                     self.change(instance, InstanceState::Stopped);
                 }
             }
@@ -91,12 +92,10 @@ impl Rack {
     }
 
     /// Starts an instance that is on no sled: it gets one, and runs after a while.
-    pub(super) fn begin_start(&mut self, id: Uuid) -> Result<(), Refusal> {
+    pub(super) fn begin_start(&mut self, id: Uuid, fate: Option<Fate>) -> Result<(), Refusal> {
         self.check_compute(id)?;
         let sled = self.place(id)?;
-        let instance = self.instances.get_mut(id)?;
-        instance.sled = Some(sled);
-        let fate = instance.fate.take();
+        self.instances.get_mut(id)?.sled = Some(sled);
         self.change(id, InstanceState::Starting);
         match fate {
             None => self.plan(id, self.times.start, Step::Run),
@@ -124,7 +123,7 @@ impl Rack {
             instance.view.time_last_auto_restarted = Some(now);
             instance.view.auto_restart_cooldown_expiration = Some(now + COOLDOWN);
         }
-        if self.begin_start(id).is_err() {
+        if self.begin_start(id, None).is_err() {
             self.plan(id, self.times.auto_restart, Step::Restart);
         }
     }

@@ -102,6 +102,7 @@ async fn a_disk_stays_attached_after_its_instance_is_gone() {
     stop(&client, "tom").await.unwrap();
     rack.faults().inject(Fault::DiskStaysAttached);
     delete(&client, "tom").await.unwrap();
+    assert_eq!(rack.faults().left(), 0);
     let delete_disk = || client.disk_delete().project(PROJECT).disk("root-tom").send();
     let disk = client.disk_view().project(PROJECT).disk("root-tom").send().await.unwrap();
     assert!(matches!(disk.state, DiskState::Attached(_)));
@@ -165,4 +166,18 @@ async fn every_second_look_fails() {
     rack.faults().clear();
     look().await.unwrap();
     look().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_could_not_go_wrong_this_time_goes_wrong_the_next() {
+    let (rack, client) = rack(Options::instant()).await;
+    create(&client, instance("tom")).await.unwrap();
+    rack.faults().inject(Fault::StartFails);
+    start(&client, "tom").await.unwrap();
+    assert_eq!(refused(create(&client, instance("tom")).await).1, "ObjectAlreadyExists");
+    assert_eq!((rack.faults().left(), state(&client, "tom").await), (1, InstanceState::Running));
+    create(&client, InstanceCreate { start: false, ..instance("leo") }).await.unwrap();
+    assert_eq!(rack.faults().left(), 1);
+    create(&client, instance("kit")).await.unwrap();
+    assert_eq!((rack.faults().left(), state(&client, "kit").await), (0, InstanceState::Failed));
 }

@@ -192,6 +192,25 @@ async fn members_of_an_anti_affinity_group_are_on_sleds_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_group_that_allows_it_shares_a_sled_when_there_is_no_other() {
+    let (rack, client) = rack(Options { sleds: 2, ..Options::instant() }).await;
+    let group = AntiAffinityGroupCreate {
+        description: String::new(),
+        failure_domain: FailureDomain::Sled,
+        name: "servers".parse().unwrap(),
+        policy: AffinityPolicy::Allow,
+    };
+    client.anti_affinity_group_create().project(PROJECT).body(group).send().await.unwrap();
+    for name in ["s-0", "s-1", "s-2"] {
+        let groups = vec!["servers".parse().unwrap()];
+        create(&client, InstanceCreate { anti_affinity_groups: groups, ..instance(name) }).await.unwrap();
+    }
+    let sleds: Vec<_> = rack.state().instances.iter().filter_map(|instance| instance.sled).collect();
+    assert_eq!(sleds.len(), 3);
+    assert_ne!(sleds[0], sleds[1]);
+}
+
+#[tokio::test]
 async fn an_instance_is_resized_only_while_it_is_stopped() {
     let (rack, client) = rack(Options::instant()).await;
     let made = create(&client, instance("tom")).await.unwrap();

@@ -1,5 +1,8 @@
 //! The simulator as the `oxide` client sees it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod coverage;
 mod crashes;
 mod disks;
 mod faults;
@@ -9,4 +12,5 @@ mod networks;
 mod pages;
 mod protocol;
 mod support;
+mod tailnet;
 mod tls;

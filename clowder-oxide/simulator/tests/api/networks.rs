@@ -4,8 +4,9 @@ use crate::support::{PROJECT, create, delete, instance, rack, refused, stop};
 use clowder_oxide_simulator::{Options, Simulator};
 use oxide::types::{
     AddressAllocator, EphemeralIpCreate, ExternalIp, ExternalIpCreate, FloatingIpAttach, FloatingIpCreate,
-    FloatingIpParentKind, InstanceCreate, InstanceNetworkInterfaceAttachment, IpVersion, NameOrId, PoolSelector,
-    PrivateIpStack, VpcFirewallRuleUpdate, VpcFirewallRuleUpdateParams,
+    FloatingIpParentKind, InstanceCreate, InstanceNetworkInterfaceAttachment, InstanceNetworkInterfaceCreate,
+    IpVersion, Ipv4Assignment, NameOrId, PoolSelector, PrivateIpStack, PrivateIpStackCreate, PrivateIpv4StackCreate,
+    VpcFirewallRuleUpdate, VpcFirewallRuleUpdateParams,
 };
 use oxide::{Client, ClientCurrentUserExt, ClientFloatingIpsExt, ClientInstancesExt, ClientIpPoolsExt, ClientVpcsExt};
 use std::net::IpAddr;
@@ -160,6 +161,41 @@ async fn an_instance_without_interfaces_takes_no_address() {
     create(&client, InstanceCreate { network_interfaces: none, ..instance("tom") }).await.unwrap();
     let ips = client.instance_external_ip_list().project(PROJECT).instance("tom").send().await.unwrap();
     assert!(ips.items.is_empty());
+}
+
+#[tokio::test]
+async fn interfaces_are_as_asked_for() {
+    let (rack, client) = small_pool().await;
+    let interface = |name: &str, ip: Ipv4Assignment| InstanceNetworkInterfaceCreate {
+        description: String::new(),
+        ip_config: PrivateIpStackCreate::V4(PrivateIpv4StackCreate { ip, transit_ips: Vec::new() }),
+        name: name.parse().unwrap(),
+        subnet_name: "default".parse().unwrap(),
+        vpc_name: "default".parse().unwrap(),
+    };
+    let with = |name: &str, interfaces: Vec<InstanceNetworkInterfaceCreate>| InstanceCreate {
+        boot_disk: None,
+        network_interfaces: InstanceNetworkInterfaceAttachment::Create(interfaces),
+        ..instance(name)
+    };
+    let explicit = || Ipv4Assignment::Explicit("172.30.0.9".parse().unwrap());
+    let two = vec![interface("a", explicit()), interface("b", Ipv4Assignment::Auto)];
+    create(&client, with("tom", two)).await.unwrap();
+    let made = rack.instance("tom").unwrap().network_interfaces;
+    let shown: Vec<(String, bool)> = made
+        .iter()
+        .map(|interface| match &interface.ip_stack {
+            PrivateIpStack::V4(v4) => (v4.ip.to_string(), interface.primary),
+            other => panic!("IPv4 was asked for: {other:?}"),
+        })
+        .collect();
+    assert_eq!(shown, [("172.30.0.9".to_owned(), true), ("172.30.0.5".to_owned(), false)]);
+    let taken = create(&client, with("kit", vec![interface("a", explicit())])).await;
+    assert_eq!(refused(taken).2, "No available IP addresses for interface");
+    let twice = vec![interface("a", Ipv4Assignment::Auto), interface("a", Ipv4Assignment::Auto)];
+    assert_eq!(refused(create(&client, with("kit", twice)).await).0, 400);
+    create(&client, with("kit", vec![interface("a", Ipv4Assignment::Auto)])).await.unwrap();
+    assert_eq!(rack.events().borrow()[0].private_ip.unwrap().to_string(), "172.30.0.6");
 }
 
 #[tokio::test]

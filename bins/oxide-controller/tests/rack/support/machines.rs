@@ -1,8 +1,7 @@
 //! Plays the machines of a rack: the first server starts the cluster's API server, and each machine that comes up joins.
 
 use super::kubernetes::{Authorities, Kubernetes};
-use super::tailscale::Tailnet;
-use clowder_oxide_simulator::{Guest, Simulator};
+use clowder_oxide_simulator::{Device, Guest, Simulator, Tailnet};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,9 +16,9 @@ pub(crate) struct Machines {
 }
 
 impl Machines {
-    /// Those of a rack. The API server listens at this address, and the tailnet, if there is one, says that this is the first
+    /// Those of a rack. The API server listens at this address, and the tailnet says that this is the first
     /// server's.
-    pub(crate) fn play(rack: &Simulator, address: IpAddr, tailnet: Option<Tailnet>) -> Self {
+    pub(crate) fn play(rack: &Simulator, address: IpAddr, tailnet: Arc<Tailnet>) -> Self {
         let (told, cluster) = watch::channel(None);
         let mut events = rack.events();
         let playing = tokio::spawn(async move {
@@ -28,7 +27,7 @@ impl Machines {
                 let guests = events.borrow_and_update().clone();
                 for guest in guests.iter().filter(|guest| guest.is_up) {
                     if joined.insert((guest.id, guest.boots)) {
-                        join(guest, address, tailnet.as_ref(), &told).await;
+                        join(guest, address, &tailnet, &told).await;
                     }
                 }
                 if events.changed().await.is_err() {
@@ -50,14 +49,13 @@ impl Machines {
 async fn join(
     guest: &Guest,
     address: IpAddr,
-    tailnet: Option<&Tailnet>,
+    tailnet: &Tailnet,
     told: &watch::Sender<Option<Arc<Kubernetes>>>,
 ) {
     if let Some(authorities) = Authorities::of(&guest.user_data.text()) {
         assert!(told.borrow().is_none(), "one server alone begins the cluster");
-        if let Some(tailnet) = tailnet {
-            tailnet.join(&guest.name, &address.to_string());
-        }
+        let tags = vec!["tag:clowder-k8s-node".to_owned()];
+        tailnet.join(&Device { hostname: guest.name.clone(), addresses: vec![address], tags });
         told.send_replace(Some(Arc::new(Kubernetes::start(address, &authorities).await)));
     }
     let cluster = told.borrow().clone().expect("the first server came first");

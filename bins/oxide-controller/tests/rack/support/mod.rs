@@ -11,4 +11,4 @@ pub(crate) mod machines;
 #[cfg(feature = "cluster-tests")]
 pub(crate) mod proxy;
 #[cfg(feature = "cluster-tests")]
-pub(crate) mod tailscale;
+pub(crate) mod tls;

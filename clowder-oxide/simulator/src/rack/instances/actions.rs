@@ -14,15 +14,15 @@ impl Rack {
     pub(in crate::rack) fn instance_start(
         &mut self,
         request: &Request,
-        fault: Option<Fault>,
+        fault: &mut Option<Fault>,
     ) -> Result<Answer, Refusal> {
         let instance = self.in_path(&self.instances, request, "instance")?;
         let id = instance.view.id;
         match instance.view.run_state {
             InstanceState::Starting | InstanceState::Running | InstanceState::Rebooting | InstanceState::Migrating => {}
             InstanceState::Stopped | InstanceState::Failed => {
-                self.instances.get_mut(id)?.fate = fate_of(fault);
-                self.begin_start(id)?;
+                self.begin_start(id, fate_of(*fault))?;
+                *fault = None;
             }
             InstanceState::Stopping => {
                 return Err(Refusal::Conflict("instance must finish stopping before it can be started".to_owned()));
@@ -40,7 +40,7 @@ impl Rack {
     pub(in crate::rack) fn instance_stop(
         &mut self,
         request: &Request,
-        fault: Option<Fault>,
+        fault: &mut Option<Fault>,
     ) -> Result<Answer, Refusal> {
         let instance = self.in_path(&self.instances, request, "instance")?;
         let id = instance.view.id;
@@ -49,11 +49,14 @@ impl Rack {
             InstanceState::Creating => return Err(still_being_created()),
             // No sled has it, so it only has to be written down.
             InstanceState::Failed => self.change(id, InstanceState::Stopped),
-            _ if fault == Some(Fault::FailedDependency) => return Err(failed_dependency()),
+            _ if *fault == Some(Fault::FailedDependency) => {
+                *fault = None;
+                return Err(Refusal::invalid("Failed Dependency"));
+            }
             InstanceState::Stopping => {}
             InstanceState::Starting | InstanceState::Running | InstanceState::Rebooting | InstanceState::Migrating => {
                 self.change(id, InstanceState::Stopping);
-                match fault {
+                match fault.take() {
                     Some(Fault::StuckStopping) => {}
                     Some(Fault::RestartRacesStop) => self.plan(id, self.times.stop, Step::FailWhileStopping),
                     _ => self.plan(id, self.times.stop, Step::Halt),
@@ -69,7 +72,7 @@ impl Rack {
     pub(in crate::rack) fn instance_reboot(
         &mut self,
         request: &Request,
-        fault: Option<Fault>,
+        fault: &mut Option<Fault>,
     ) -> Result<Answer, Refusal> {
         let instance = self.in_path(&self.instances, request, "instance")?;
         let id = instance.view.id;
@@ -81,7 +84,10 @@ impl Rack {
             state @ (InstanceState::Failed | InstanceState::Destroyed | InstanceState::Repairing) => {
                 return Err(Refusal::invalid(format!("instance state cannot be changed from {state}")));
             }
-            _ if fault == Some(Fault::FailedDependency) => return Err(failed_dependency()),
+            _ if *fault == Some(Fault::FailedDependency) => {
+                *fault = None;
+                return Err(Refusal::invalid("Failed Dependency"));
+            }
             _ => {
                 self.change(id, InstanceState::Rebooting);
                 self.plan(id, self.times.reboot, Step::Run);
@@ -104,8 +110,4 @@ pub(super) fn fate_of(fault: Option<Fault>) -> Option<Fate> {
 
 fn still_being_created() -> Refusal {
     Refusal::invalid("cannot change instance state while it is still being created")
-}
-
-fn failed_dependency() -> Refusal {
-    Refusal::invalid("Failed Dependency")
 }

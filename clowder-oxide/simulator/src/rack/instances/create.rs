@@ -5,7 +5,7 @@ use super::{Rack, check_size, is_restarted};
 use crate::answer::Answer;
 use crate::fault::Fault;
 use crate::rack::lifecycle::Step;
-use crate::records::{Instance, UserData};
+use crate::records::{Fate, Instance, UserData};
 use crate::refusal::Refusal;
 use crate::request::Request;
 use base64::Engine;
@@ -26,13 +26,20 @@ impl Rack {
     pub(in crate::rack) fn instance_create(
         &mut self,
         request: &Request,
-        fault: Option<Fault>,
+        fault: &mut Option<Fault>,
     ) -> Result<Answer, Refusal> {
         // Either all of it is made or nothing.
         let before = self.clone();
-        let made = self.make_instance(request, fault);
-        match made.and_then(|id| Answer::created(&self.instances.get(id)?.view)) {
-            Ok(answer) => Ok(answer),
+        let made = self.make_instance(request, fate_of(*fault));
+        let made = made.and_then(|id| self.instances.get(id));
+        let will_start = made.as_ref().is_ok_and(|instance| instance.view.run_state == InstanceState::Creating);
+        match made.and_then(|instance| Answer::created(&instance.view)) {
+            Ok(answer) => {
+                if will_start {
+                    *fault = None;
+                }
+                Ok(answer)
+            }
             Err(refusal) => {
                 *self = before;
                 Err(refusal)
@@ -40,7 +47,7 @@ impl Rack {
         }
     }
 
-    fn make_instance(&mut self, request: &Request, fault: Option<Fault>) -> Result<Uuid, Refusal> {
+    fn make_instance(&mut self, request: &Request, fate: Option<Fate>) -> Result<Uuid, Refusal> {
         let project = self.project(request)?;
         let asked: types::InstanceCreate = request.body()?;
         check_size(asked.ncpus.0, asked.memory.0)?;
@@ -89,7 +96,7 @@ impl Rack {
             is_up: false,
             snat: None,
             generation: 0,
-            fate: fate_of(fault),
+            fate: fate.filter(|_| asked.start),
         })?;
         self.give_addresses(project, id, &asked.external_ips, has_interfaces)?;
         for group in &asked.anti_affinity_groups {

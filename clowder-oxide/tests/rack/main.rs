@@ -1,0 +1,7 @@
+//! The library against a simulated rack, over HTTP.
+
+mod cluster;
+mod crashes;
+mod faults;
+mod refusals;
+mod support;
