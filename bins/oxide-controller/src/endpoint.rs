@@ -1,9 +1,8 @@
 //! Where the cluster's API is, as seen from here.
 
 use crate::error::Error;
-use crate::settings::Tailnet;
-use crate::tailscale::Api;
-use clowder_oxide::SeenServers;
+use crate::settings::TailnetSettings;
+use clowder_oxide::{SeenServers, Tailnet};
 use std::net::IpAddr;
 use url::Url;
 

@@ -59,11 +59,7 @@ impl World {
         let authority = Authority::new();
         let pair = authority.server("mycoolexidehost.com");
         let rack = Simulator::start(Options {
-            tls: Some(Tls {
-                host: "mycoolexidehost.com".to_owned(),
-                certificates: pair.certificate,
-                key: pair.key,
-            }),
+            tls: Some(Tls { host: "mycoolexidehost.com".to_owned(), certificates: pair.certificate, key: pair.key }),
             projects: vec!["clowder".to_owned()],
             silo_images: vec![SiloImage { name: "debian-bullseye".to_owned(), size: 2 << 30 }],
             ..Options::instant()
@@ -73,8 +69,10 @@ impl World {
         let behind = tailnet.url().socket_addrs(|| None).unwrap()[0];
         let api = tls::Tls::start(behind, &authority.server("api.tailscale.com")).await;
         let port = rack.url().port().expect("a port of its own");
-        let hosts =
-            BTreeMap::from([("mycoolexidehost.com", ([127, 0, 0, 1], port).into()), ("api.tailscale.com", api.address)]);
+        let hosts = BTreeMap::from([
+            ("mycoolexidehost.com", ([127, 0, 0, 1], port).into()),
+            ("api.tailscale.com", api.address),
+        ]);
         let proxy = Proxy::start(hosts).await;
         let mut home = Home::new();
         let profile = format!(

@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext};
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
 use serde::Deserialize;
@@ -166,22 +166,20 @@ async fn administrator(address: IpAddr, authorities: &Authorities) -> Client {
     });
     use base64::Engine as _;
     let base64 = |text: &str| base64::prelude::BASE64_STANDARD.encode(text);
-    let mut user = AuthInfo::default();
-    user.client_certificate_data = Some(base64(&certificate));
-    user.client_key_data = Some(base64(&key).into());
-    let cluster = kube::config::Cluster {
-        server: Some(format!("https://{address}:6443")),
-        certificate_authority_data: Some(base64(&authorities.server.0)),
-        ..Default::default()
-    };
-    let context = kube::config::Context { cluster: "c".to_owned(), user: Some("u".to_owned()), ..Default::default() };
-    let kubeconfig = Kubeconfig {
-        clusters: vec![NamedCluster { name: "c".to_owned(), cluster: Some(cluster) }],
-        auth_infos: vec![NamedAuthInfo { name: "u".to_owned(), auth_info: Some(user) }],
-        contexts: vec![NamedContext { name: "c".to_owned(), context: Some(context) }],
-        current_context: Some("c".to_owned()),
-        ..Kubeconfig::default()
-    };
+    // JSON is YAML.
+    let kubeconfig = json!({
+        "clusters": [{ "name": "c", "cluster": {
+            "server": format!("https://{address}:6443"),
+            "certificate-authority-data": base64(&authorities.server.0),
+        } }],
+        "users": [{ "name": "u", "user": {
+            "client-certificate-data": base64(&certificate),
+            "client-key-data": base64(&key),
+        } }],
+        "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
+        "current-context": "c",
+    });
+    let kubeconfig = Kubeconfig::from_yaml(&kubeconfig.to_string()).unwrap();
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     Client::try_from(config).unwrap()
 }

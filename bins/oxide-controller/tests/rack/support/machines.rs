@@ -46,12 +46,7 @@ impl Machines {
     }
 }
 
-async fn join(
-    guest: &Guest,
-    address: IpAddr,
-    tailnet: &Tailnet,
-    told: &watch::Sender<Option<Arc<Kubernetes>>>,
-) {
+async fn join(guest: &Guest, address: IpAddr, tailnet: &Tailnet, told: &watch::Sender<Option<Arc<Kubernetes>>>) {
     if let Some(authorities) = Authorities::of(&guest.user_data.text()) {
         assert!(told.borrow().is_none(), "one server alone begins the cluster");
         let tags = vec!["tag:clowder-k8s-node".to_owned()];
