@@ -39,7 +39,7 @@ mod summary;
 
 use machines::Machines;
 pub use retry::Backoff;
-use retry::Retries;
+pub(crate) use retry::Retries;
 use scaling::Scaling;
 
 /// Models inspected at the same time; the others wait.
