@@ -13,6 +13,7 @@ use crate::infra::Infra;
 use crate::inspect::{InspectError, ModelFacts, inspect};
 use crate::memory::MemoryNeed;
 use crate::model::ModelSpec;
+use crate::news::send_if_new;
 use crate::node::Inventory;
 use crate::placement::{Placement, Wanted};
 use crate::plan::{Action, Plan, StartWorker};
@@ -197,7 +198,7 @@ impl Reconciler {
         if let Some(infra) = &self.infra {
             memory.machines.round(infra, self.idle_machines, &mut plan, inventory, now);
         }
-        self.publish(summary::statuses(desired, inventory, &plan, memory));
+        send_if_new(&self.statuses, Arc::new(summary::statuses(desired, inventory, &plan, memory)));
     }
 
     fn inspect_if_due(&self, memory: &mut Memory, spec: &Arc<ModelSpec>, now: Instant) {
@@ -216,16 +217,6 @@ impl Reconciler {
                 Err(SourceError::Unreachable { what, source: "its source panicked".into() }.into())
             });
             (key, facts)
-        });
-    }
-
-    fn publish(&self, statuses: ModelStatuses) {
-        self.statuses.send_if_modified(|published| {
-            let changed = **published != statuses;
-            if changed {
-                *published = Arc::new(statuses);
-            }
-            changed
         });
     }
 }
