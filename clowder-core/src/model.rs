@@ -15,7 +15,7 @@ mod extra;
 mod settings;
 
 pub use extra::{InvalidSetting, RopeScaling, Setting, SplitMode};
-pub use settings::{Draft, EngineSettings, KvType};
+pub use settings::{Draft, EngineSettings, InvalidKvType, KvType};
 
 /// The name a client puts into `model`: the alias of a deployed model.
 ///
