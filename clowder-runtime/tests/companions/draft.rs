@@ -81,7 +81,7 @@ async fn a_draft_works_with_stop_texts_ends_and_adapters() {
     let drafted = drafted.unwrap();
     let changes: [&dyn Fn(&mut GenerateRequest); 3] =
         [&|request| request.ignore_eos = false, &|request| request.stop = vec!["e".to_owned()], &|request| {
-            request.adapter = "a".parse().ok()
+            request.adapter = "a".parse().ok();
         }];
     for change in changes {
         let request = |engine| {
