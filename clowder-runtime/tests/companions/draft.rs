@@ -81,7 +81,7 @@ async fn a_draft_works_with_stop_texts_ends_and_adapters() {
     let drafted = drafted.unwrap();
     let changes: [&dyn Fn(&mut GenerateRequest); 3] =
         [&|request| request.ignore_eos = false, &|request| request.stop = vec!["e".to_owned()], &|request| {
-            request.adapter = "a".parse().ok()
+            request.adapter = "a".parse().ok();
         }];
     for change in changes {
         let request = |engine| {
@@ -121,5 +121,5 @@ fn a_draft_model_that_cannot_guess_for_this_one_is_refused_with_why() {
     let error = of(written(&other).path());
     assert!(error.contains("the draft model has another vocabulary (token "), "{error}");
     assert!(of(written(&whole[..1000]).path()).contains("cut off"));
-    assert!(of(Lora::of_kitten(0.5).write().path()).contains("the GGUF holds adapter, not a model"));
+    assert!(of(Lora::of_kitten(0.5).write().path()).contains("the GGUF holds a LoRA adapter, not a model"));
 }
