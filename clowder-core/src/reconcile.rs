@@ -10,6 +10,7 @@ use crate::desired::{DesiredModels, DesiredStore};
 use crate::due::until;
 use crate::infra::Infra;
 use crate::model::ModelSpec;
+use crate::news::send_if_new;
 use crate::node::Inventory;
 use crate::placement::{Placement, Wanted};
 use crate::plan::{Action, Plan, StartWorker};
@@ -36,7 +37,7 @@ mod summary;
 use inspections::Inspections;
 use machines::Machines;
 pub use retry::Backoff;
-use retry::Retries;
+pub(crate) use retry::Retries;
 use scaling::Scaling;
 
 /// The loop, with what it works on.
@@ -183,17 +184,7 @@ impl Reconciler {
         if let Some(infra) = &self.infra {
             memory.machines.round(infra, self.idle_machines, &mut plan, inventory, now);
         }
-        self.publish(summary::statuses(desired, inventory, &plan, memory));
-    }
-
-    fn publish(&self, statuses: ModelStatuses) {
-        self.statuses.send_if_modified(|published| {
-            let changed = **published != statuses;
-            if changed {
-                *published = Arc::new(statuses);
-            }
-            changed
-        });
+        send_if_new(&self.statuses, Arc::new(summary::statuses(desired, inventory, &plan, memory)));
     }
 }
 
