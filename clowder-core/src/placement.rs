@@ -45,7 +45,8 @@ pub trait Placement: Send + Sync {
     ///
     /// A worker is never stopped for a model of the same or a lower priority, unless it lingers ([`Wanted::spare`]). One on a
     /// node that is [cordoned](crate::node::Openness::Cordoned) is replaced elsewhere, unless it is pinned there, and stays for
-    /// as long as there is no room for that. On one that is merely closed it stays.
+    /// as long as there is no room for that. On one that is merely closed it stays. One that its node
+    /// [refused](crate::Worker::refused) is started elsewhere, too, where there is room, and for its sake nobody goes.
     fn plan(&self, wanted: &[Wanted], inventory: &Inventory) -> Plan;
 }
 

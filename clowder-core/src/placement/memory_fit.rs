@@ -30,6 +30,9 @@ mod seats;
 /// serves until another does, and for as long as none has room. What differs is that their own memory is of no use to who
 /// replaces them.
 ///
+/// A worker that its node refused stands for its replica and serves nothing: another is started where there is room now, and
+/// nobody goes for that. The node takes no more of the model until one serves; then the refused ones go.
+///
 /// A replica that has no room takes that of workers worth less: those that linger beyond what their model's demand needs,
 /// then those of models of lower priority, the lowest first. They go where the least valuable and the fewest suffice, and
 /// nowhere if not even all of them do. What they leave is promised to who waits for it, and nobody of a lower priority gets
@@ -111,7 +114,7 @@ impl<'a> Planning<'a> {
         let mut unwanted = Vec::new();
         for worker in self.inventory.workers.values().map(Arc::as_ref) {
             let model = names.get(&worker.model).copied();
-            if worker.state.holds_memory()
+            if worker.holds_memory()
                 && let Some(&at) = self.at.get(&worker.node)
             {
                 // A worker does not say which accelerators it has: its model does.
@@ -119,7 +122,7 @@ impl<'a> Planning<'a> {
                 let accelerators = spec.and_then(|spec| spec.placement.accelerators.as_ref());
                 let need = Need { memory: worker.memory, accelerators };
                 match worker.state {
-                    WorkerState::Draining => self.places[at].drains(&need),
+                    WorkerState::Draining | WorkerState::Stopped => self.places[at].drains(&need),
                     _ => self.places[at].hold(Holder { model, need, worker: Some(worker) }),
                 }
             }
@@ -169,7 +172,7 @@ impl<'a> Planning<'a> {
         let (current, old): (Vec<&Worker>, Vec<&Worker>) = stay.partition(|worker| worker.revision == revision);
         let retire: HashSet<&WorkerId> = spec.retire.iter().collect();
         let is_cordoned = |worker: &Worker| is_cordoned(&self.at, &self.places, worker);
-        let Parted { keep, go, moving } = replicas::part(spec, current, &retire, is_cordoned);
+        let Parted { keep, go, moving, refused, tries } = replicas::part(spec, current, needed, &retire, is_cordoned);
         let replaces = !moving.is_empty() || live.iter().any(|worker| worker.revision != revision);
         let serving = replicas::serving(&keep);
         let lacking = (needed as usize).saturating_sub(serving);
@@ -179,24 +182,31 @@ impl<'a> Planning<'a> {
         go.into_iter().chain(old_go).for_each(|worker| self.stop(worker));
         let Some(memory) = wanted.memory else { return };
 
-        let missing = replicas::missing(spec, needed, &keep);
+        let mut missing = replicas::missing(spec, needed, &keep);
         if missing.is_empty() {
             return;
         }
+        let mut standing = replicas::take_anywhere(&mut missing, |anywhere| anywhere.saturating_sub(tries));
         let most = if replaces { most_workers(spec) } else { usize::MAX };
-        let ask = self.ask(model, memory);
+        let ask = self.ask(model, memory, &live);
         let begun = self.starts.len();
-        let (without, held) = self.start(&ask, &keep, &missing, most.saturating_sub(live.len()), &retire);
+        let there = live.len() - refused.len();
+        let (without, mut held) = self.start(&ask, &keep, &missing, most.saturating_sub(there), &retire);
         let (started, no_room) = (self.starts.len() - begun, without.len());
         let mut without = self.wait(&ask, without);
         let mut waiting = no_room - without.len();
+        // Nobody goes for those that a refused one stands for: where the next one would be refused, too, that was for nothing.
+        for replicas in [&mut held, &mut without] {
+            let others = refused.len().saturating_sub(standing);
+            standing += replicas::take_anywhere(replicas, |anywhere| anywhere.min(others));
+        }
         // Those that replace an old one take its room, in turn. For the others, others go.
         let more = without.split_off(without.len().min(with_room));
         let beyond = more.len();
         let more = self.clear(&ask, &more, &[]);
         let mut in_turn = 0;
         // Whether the new ones serve is still to be seen: until then no more of the old ones go for them.
-        if serving < keep.len() || started > 0 || waiting > 0 {
+        if serving < keep.len() || !refused.is_empty() || started > 0 || waiting > 0 {
             in_turn = without.len();
             without.clear();
         } else if self.replace_one(&ask, &old, &mut without) {
@@ -208,13 +218,20 @@ impl<'a> Planning<'a> {
         }
         waiting += beyond - more.len();
         without.extend(more);
+        self.tell_refused(&ask, standing, &refused);
         self.tell(&ask, waiting, in_turn, &without);
     }
 
-    fn ask(&self, model: usize, memory: u64) -> Ask<'a> {
+    /// What a model with these workers asks for.
+    fn ask(&self, model: usize, memory: u64, live: &[&Worker]) -> Ask<'a> {
         let spec = &self.models[model].wanted.spec;
-        let accelerators = spec.placement.accelerators.as_ref();
-        let may_run = |place: &Place<'_>| place.node.is_open_to(accelerators) && carries(place.node, spec);
+        let (accelerators, revision) = (spec.placement.accelerators.as_ref(), spec.revision());
+        let refused = live.iter().filter(|worker| worker.refused && worker.revision == revision);
+        let refuse: HashSet<&NodeName> = refused.map(|worker| &worker.node).collect();
+        let may_run = |place: &Place<'_>| {
+            let Place { node, .. } = place;
+            node.is_open_to(accelerators) && carries(node, spec) && !refuse.contains(&node.name)
+        };
         Ask {
             model,
             spec,

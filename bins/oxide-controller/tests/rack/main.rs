@@ -2,6 +2,8 @@
 
 mod support;
 
+#[cfg(feature = "cluster-tests")]
+mod demand;
 mod errors;
 #[cfg(feature = "cluster-tests")]
 mod seed;

@@ -20,7 +20,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 /// The command, without its comments.
-const COMMAND: &str = r#"
+pub(crate) const COMMAND: &str = r#"
   --cluster-project clowder
   --oxide-api-url https://mycoolexidehost.com
   --control-plane-root-disk-size 16
@@ -39,23 +39,23 @@ const COMMAND: &str = r#"
 "#;
 
 /// The file that it writes.
-const KUBECONFIG: &str = ".kube/oxide-controller-config";
+pub(crate) const KUBECONFIG: &str = ".kube/oxide-controller-config";
 /// What it says when there is nothing more to do.
-const SETTLED: &str = "all is as it should be";
+pub(crate) const SETTLED: &str = "all is as it should be";
 
 /// Everything that the walk-through speaks of.
-struct World {
-    rack: Simulator,
-    machines: Machines,
+pub(crate) struct World {
+    pub(crate) rack: Simulator,
+    pub(crate) machines: Machines,
     tailnet: Arc<Tailnet>,
-    home: Home,
+    pub(crate) home: Home,
     _api: tls::Tls,
     _proxy: Proxy,
 }
 
 impl World {
     /// `address` is where the cluster's API server is: each test has one of its own.
-    async fn new(address: &str) -> Self {
+    pub(crate) async fn new(address: &str) -> Self {
         let authority = Authority::new();
         let pair = authority.server("mycoolexidehost.com");
         let rack = Simulator::start(Options {
@@ -92,24 +92,24 @@ impl World {
     }
 
     /// A client with the kubeconfig that was written.
-    async fn kubectl(&self) -> Client {
+    pub(crate) async fn kubectl(&self) -> Client {
         let kubeconfig = Kubeconfig::from_yaml(&self.home.read(KUBECONFIG)).unwrap();
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         Client::try_from(config).unwrap()
     }
 
-    async fn nodes(&self) -> Vec<String> {
+    pub(crate) async fn nodes(&self) -> Vec<String> {
         let nodes: Api<Node> = Api::all(self.kubectl().await);
         let nodes = nodes.list(&ListParams::default()).await.unwrap();
         nodes.items.into_iter().map(|node| node.metadata.name.unwrap()).collect()
     }
 
     /// The instances of the rack.
-    fn instances(&self) -> Vec<String> {
+    pub(crate) fn instances(&self) -> Vec<String> {
         self.rack.state().instances.iter().map(|instance| instance.view.name.to_string()).collect()
     }
 
-    fn workers(&self) -> usize {
+    pub(crate) fn workers(&self) -> usize {
         self.instances().iter().filter(|name| name.starts_with("clowder-worker-")).count()
     }
 
@@ -122,13 +122,13 @@ impl World {
 }
 
 /// The REST API of a run.
-struct Rest {
-    url: String,
+pub(crate) struct Rest {
+    pub(crate) url: String,
     token: String,
 }
 
 impl Rest {
-    async fn of(running: &mut Running, home: &Home) -> Self {
+    pub(crate) async fn of(running: &mut Running, home: &Home) -> Self {
         let line = running.says("the REST API is at").await;
         let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
         let token = home.read(".local/state/oxide-controller/clowder/api.token");

@@ -5,6 +5,7 @@ use crate::plan::Cause;
 mod accelerators;
 mod cordon;
 mod priority;
+mod refused;
 mod rollout;
 mod scale;
 mod settles;

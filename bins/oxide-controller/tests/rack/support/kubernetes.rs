@@ -69,13 +69,13 @@ fn sign((_, key): &(String, String), authority: &str, change: impl FnOnce(&mut C
 pub(crate) struct Kubernetes {
     pub(crate) client: Client,
     _programs: [Child; 2],
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Kubernetes {
     /// Starts one at port 6443 of this address.
     pub(crate) async fn start(address: IpAddr, authorities: &Authorities) -> Self {
-        let programs = std::env::var(PROGRAMS).unwrap_or_else(|_| panic!("{PROGRAMS} is set by tests/cluster.sh"));
+        let programs = programs();
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let (certificate, key) = sign(&authorities.server, "clowder-server-ca", |params| {
@@ -140,19 +140,56 @@ impl Kubernetes {
             let log = std::fs::read_to_string(at("kube-apiserver.log")).unwrap_or_default();
             panic!("the API server does not answer: {log}");
         }
-        Self { client, _programs: [etcd, server], _folder: folder }
+        Self { client, _programs: [etcd, server], folder }
     }
 
-    /// A machine becomes a node, and is ready.
-    pub(crate) async fn join(&self, name: &str) {
+    /// Starts the scheduler, and kwok in place of kubelets, as the administrator of this kubeconfig.
+    pub(crate) fn start_pods(&self, kubeconfig: &Path) -> [Child; 2] {
+        let programs = programs();
+        let kubeconfig = kubeconfig.display();
+        let scheduler = json!({
+            "apiVersion": "kubescheduler.config.k8s.io/v1",
+            "kind": "KubeSchedulerConfiguration",
+            "clientConnection": { "kubeconfig": kubeconfig.to_string() },
+            "leaderElection": { "leaderElect": false },
+        });
+        let configuration = self.folder.path().join("scheduler.yaml");
+        std::fs::write(&configuration, scheduler.to_string()).unwrap();
+        let scheduler = ["--secure-port=0".to_owned(), format!("--config={}", configuration.display())];
+        let kwok = [
+            format!("--kubeconfig={kubeconfig}"),
+            format!("--config={programs}/stages.yaml"),
+            "--manage-nodes-with-label-selector=type=kwok".to_owned(),
+            "--node-lease-duration-seconds=40".to_owned(),
+            "--server-address=".to_owned(),
+        ];
+        [
+            spawn(&programs, "kube-scheduler", self.folder.path(), &scheduler),
+            spawn(&programs, "kwok", self.folder.path(), &kwok),
+        ]
+    }
+
+    /// A machine becomes a node, and is ready. Servers are for the control plane alone; workers' Pods are kwok's affair, where
+    /// it runs.
+    pub(crate) async fn join(&self, name: &str, is_server: bool, memory: u64) {
         let nodes: Api<Node> = Api::all(self.client.clone());
-        let node: Node = serde_json::from_value(json!({ "metadata": { "name": name } })).unwrap();
+        let taints = match is_server {
+            true => json!([{ "key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule" }]),
+            false => json!([]),
+        };
+        let node: Node = serde_json::from_value(json!({
+            "metadata": { "name": name, "labels": { "type": "kwok", "kubernetes.io/hostname": name } },
+            "spec": { "taints": taints },
+        }))
+        .unwrap();
         match nodes.create(&PostParams::default(), &node).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
             Err(error) => panic!("{error}"),
         }
-        let ready = json!({ "status": { "conditions": [{ "type": "Ready", "status": "True" }] } });
+        let room = json!({ "cpu": "2", "memory": memory.to_string(), "pods": "110" });
+        let conditions = json!([{ "type": "Ready", "status": "True" }]);
+        let ready = json!({ "status": { "conditions": conditions, "capacity": room, "allocatable": room } });
         nodes.patch_status(name, &PatchParams::default(), &Patch::Merge(ready)).await.unwrap();
     }
 }
@@ -182,6 +219,10 @@ async fn administrator(address: IpAddr, authorities: &Authorities) -> Client {
     let kubeconfig = Kubeconfig::from_yaml(&kubeconfig.to_string()).unwrap();
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     Client::try_from(config).unwrap()
+}
+
+fn programs() -> String {
+    std::env::var(PROGRAMS).unwrap_or_else(|_| panic!("{PROGRAMS} is set by tests/cluster.sh"))
 }
 
 async fn free_port() -> u16 {

@@ -9,6 +9,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+/// Bytes of memory that Pods may take on a node: a little less than a worker of the walk-through has.
+const NODE_MEMORY: u64 = 6 << 30;
+
 /// They run until this is dropped.
 pub(crate) struct Machines {
     cluster: watch::Receiver<Option<Arc<Kubernetes>>>,
@@ -54,7 +57,8 @@ async fn join(guest: &Guest, address: IpAddr, tailnet: &Tailnet, told: &watch::S
         told.send_replace(Some(Arc::new(Kubernetes::start(address, &authorities).await)));
     }
     let cluster = told.borrow().clone().expect("the first server came first");
-    cluster.join(&guest.name).await;
+    let is_server = guest.user_data.text().contains("node-role.kubernetes.io/control-plane:NoSchedule");
+    cluster.join(&guest.name, is_server, NODE_MEMORY).await;
 }
 
 impl Drop for Machines {
