@@ -60,7 +60,7 @@ pub struct NameTaken {
 pub fn check_names(records: &DesiredModels, spec: &ModelSpec) -> Result<(), NameTaken> {
     let mut others = records.values().map(|record| &record.spec).filter(|other| other.name != spec.name);
     let taken = others.find_map(|other| {
-        let name = spec.names().find(|name| other.name == **name || other.aliases.contains(*name))?;
+        let name = spec.names().find(|name| other.names().any(|taken| taken == *name))?;
         Some(NameTaken { name: name.clone(), by: other.name.clone() })
     });
     taken.map_or(Ok(()), Err)

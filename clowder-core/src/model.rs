@@ -11,6 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+mod extra;
+mod settings;
+
+pub use extra::{InvalidSetting, RopeScaling, Setting, SplitMode};
+pub use settings::{Draft, EngineSettings, InvalidKvType, KvType};
+
 /// The name a client puts into `model`: the alias of a deployed model.
 ///
 /// One to 63 characters of `a–z A–Z 0–9 . _ - :` and `/`, beginning with a letter or digit, so that it is safe in a path
@@ -95,76 +101,6 @@ impl fmt::Display for ModelName {
     }
 }
 
-/// The number format of the KV cache.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KvType {
-    /// 32-bit floats, 4 bytes an element.
-    F32,
-    /// 16-bit floats, 2 bytes an element.
-    #[default]
-    F16,
-    /// Blocks of 32 in 34 bytes.
-    #[serde(rename = "q8_0")]
-    Q8_0,
-    /// Blocks of 32 in 18 bytes.
-    #[serde(rename = "q4_0")]
-    Q4_0,
-}
-
-impl KvType {
-    /// Bytes that `elements` numbers take, blocks rounded up.
-    pub fn bytes(self, elements: u64) -> u64 {
-        match self {
-            Self::F32 => elements.saturating_mul(4),
-            Self::F16 => elements.saturating_mul(2),
-            Self::Q8_0 => elements.div_ceil(32).saturating_mul(34),
-            Self::Q4_0 => elements.div_ceil(32).saturating_mul(18),
-        }
-    }
-}
-
-/// How a worker runs its model. `None` leaves the choice to the worker.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EngineSettings {
-    /// Tokens of context of one request; `None` takes the model's trained context, at most
-    /// [`EngineSettings::DEFAULT_CONTEXT`].
-    pub context: Option<u32>,
-    /// Requests generated at the same time; [`EngineSettings::DEFAULT_SLOTS`] when `None`.
-    pub slots: Option<u32>,
-    /// Number format of the KV cache.
-    pub kv_type: KvType,
-    /// Threads of the matrix kernels; `None` takes the machine's physical cores.
-    pub threads: Option<u32>,
-    /// Layers kept on an accelerator; `None` takes all that a build with an accelerator can.
-    pub gpu_layers: Option<u32>,
-}
-
-impl EngineSettings {
-    /// Slots where nothing is said.
-    pub const DEFAULT_SLOTS: u32 = 4;
-    /// The longest context where nothing is said, in tokens: what memory a larger one takes is asked for, not assumed.
-    pub const DEFAULT_CONTEXT: u32 = 8192;
-
-    /// The least context: a token of prompt and one of output.
-    pub const LEAST_CONTEXT: u32 = 2;
-    /// The most slots: llama.cpp keeps no more sequences apart.
-    pub const MOST_SLOTS: u32 = 256;
-    /// The most threads.
-    pub const MOST_THREADS: u32 = 1024;
-
-    /// Slots in effect.
-    pub fn slots(&self) -> u32 {
-        self.slots.unwrap_or(Self::DEFAULT_SLOTS).max(1)
-    }
-
-    /// Context in effect, in tokens of one request, for a model trained at `trained` tokens.
-    pub fn context(&self, trained: u32) -> u32 {
-        self.context.unwrap_or_else(|| trained.min(Self::DEFAULT_CONTEXT)).max(1)
-    }
-}
-
 /// Where replicas may run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -202,11 +138,54 @@ pub struct Rollout {
     /// The most workers there are beyond the replicas meanwhile; 0 stops an old one before a new one starts. `None` starts
     /// all new ones for which there is room.
     pub surge: Option<u32>,
+    /// Settings on trial beside the model's own.
+    pub canary: Option<Canary>,
 }
 
 impl Rollout {
     /// The largest surge.
     pub const MOST_SURGE: u32 = 1000;
+}
+
+/// Settings on trial: some replicas run under them, and that share of the requests goes to those.
+///
+/// Why does the trial say its settings, and not the model the ones of before? So what is desired says all of it: no history
+/// is needed to start a worker of either kind again. Who is content moves the settings to the model and takes the trial
+/// away, and the workers that ran under them stay.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Canary {
+    /// Requests of a hundred that go to workers on trial, and replicas of a hundred that are such, at least one.
+    pub weight: u8,
+    /// How those run the model, in place of the model's own settings.
+    #[serde(default)]
+    pub engine: EngineSettings,
+}
+
+impl Canary {
+    /// What a weight may be: none and all of the requests are no trial.
+    pub const WEIGHTS: std::ops::RangeInclusive<u8> = 1..=99;
+}
+
+/// A LoRA adapter: a small change of a model's weights that a request may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adapter {
+    /// What clients ask for in place of the model's name; unique in a cluster as that is.
+    pub name: ModelName,
+    /// Where its bytes come from: a GGUF file made for this model.
+    pub source: ModelUrl,
+    /// What the bytes must hash to; `None` trusts the source's own digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+}
+
+/// How nodes keep the files of a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheRules {
+    /// Whether files stay on the nodes that have them while no worker there uses them, whatever else needs the room.
+    pub pin: bool,
 }
 
 /// A model as desired.
@@ -228,6 +207,8 @@ pub struct ModelSpec {
     pub autoscaling: Option<Autoscaling>,
     /// How each of them runs it.
     pub engine: EngineSettings,
+    /// Changes of its weights that requests may ask for by name.
+    pub adapters: Vec<Adapter>,
     /// Bytes of memory that each of them is promised; `None` takes what the model's header and the settings come to.
     pub memory: Option<u64>,
     /// Where they may run.
@@ -236,6 +217,8 @@ pub struct ModelSpec {
     pub priority: i32,
     /// How workers of an earlier revision are replaced.
     pub rollout: Rollout,
+    /// How nodes keep its files.
+    pub cache: CacheRules,
     /// Workers that go first when there are more than `replicas`; ids that no longer exist mean nothing.
     pub retire: Vec<WorkerId>,
 }
@@ -243,6 +226,8 @@ pub struct ModelSpec {
 impl ModelSpec {
     /// The most further names.
     pub const MOST_ALIASES: usize = 16;
+    /// The most adapters: each takes memory of every worker.
+    pub const MOST_ADAPTERS: usize = 32;
     /// The least memory that a worker may be promised: a number without its unit is told, not tried.
     pub const LEAST_MEMORY: u64 = 1 << 20;
     /// The largest priority; its negative is the least.
@@ -259,27 +244,51 @@ impl ModelSpec {
             replicas: 1,
             autoscaling: None,
             engine: EngineSettings::default(),
+            adapters: Vec::new(),
             memory: None,
             placement: PlacementRules::default(),
             priority: 0,
             rollout: Rollout::default(),
+            cache: CacheRules::default(),
             retire: Vec::new(),
         }
     }
 
-    /// All names that clients may ask for it by, its own first.
+    /// All names that clients may ask for it by, its own first and those of its adapters last.
     pub fn names(&self) -> impl Iterator<Item = &ModelName> {
-        std::iter::once(&self.name).chain(&self.aliases)
+        std::iter::once(&self.name).chain(&self.aliases).chain(self.adapters.iter().map(|adapter| &adapter.name))
     }
 
-    /// A hash of all that a running worker depends on (name, source, digest, engine settings, memory and accelerators,
-    /// not the counts, rules and further names).
+    /// The files that a worker needs beside the model's own: those of the adapters, and the draft model's.
+    pub fn companions(&self) -> impl Iterator<Item = (&ModelUrl, Option<&Digest>)> {
+        let adapters = self.adapters.iter().map(|adapter| (&adapter.source, adapter.digest.as_ref()));
+        adapters.chain(self.engine.draft.iter().map(|draft| (&draft.source, draft.digest.as_ref())))
+    }
+
+    /// The model as its workers on trial run it, where any do.
+    pub fn on_trial(&self) -> Option<Self> {
+        let canary = self.rollout.canary.as_ref()?;
+        let rollout = Rollout { canary: None, ..self.rollout.clone() };
+        Some(Self { engine: canary.engine.clone(), rollout, ..self.clone() })
+    }
+
+    /// A hash of all that a running worker depends on (name, source, digest, engine settings, adapters, memory and
+    /// accelerators, not the counts, rules and further names).
     /// Workers of another revision are replaced. FNV-1a over 64 bits, folded to 32: it names, it does not protect.
     pub fn revision(&self) -> Revision {
-        let mut text = format!("{}\n{}\n{:?}\n{:?}", self.name, self.source, self.digest, self.engine);
-        // Where neither is given the revision is that of before there were these fields: a new version replaces no worker.
+        let EngineSettings { context, slots, kv_type, threads, gpu_layers, draft, extra } = &self.engine;
+        let mut text = format!(
+            "{}\n{}\n{:?}\nEngineSettings {{ context: {context:?}, slots: {slots:?}, kv_type: {kv_type:?}, threads: \
+             {threads:?}, gpu_layers: {gpu_layers:?} }}",
+            self.name, self.source, self.digest
+        );
+        // Where none is given the revision is that of before there were these fields: a new version replaces no worker.
         let given = (self.memory, &self.placement.accelerators);
         if given != (None, &None) {
+            text.push_str(&format!("\n{given:?}"));
+        }
+        let given = (draft, extra, &self.adapters);
+        if given != (&None, &BTreeMap::new(), &Vec::new()) {
             text.push_str(&format!("\n{given:?}"));
         }
         let hash = text
@@ -306,6 +315,29 @@ mod tests {
 
     fn spec() -> ModelSpec {
         ModelSpec::new("kitten".parse().unwrap(), "builtin:kitten".parse().unwrap())
+    }
+
+    fn adapter() -> Adapter {
+        Adapter { name: "pirate".parse().unwrap(), source: "file:///pirate.gguf".parse().unwrap(), digest: None }
+    }
+
+    #[test]
+    fn a_revision_is_what_it_was_before_there_were_more_fields() {
+        let mut full = spec();
+        full.engine.context = Some(512);
+        full.memory = Some(1 << 30);
+        assert_eq!([spec().revision(), full.revision()].map(|revision| revision.to_string()), ["6b122fac", "46b70119"]);
+    }
+
+    #[test]
+    fn a_trial_is_the_model_under_other_settings() {
+        assert_eq!(spec().on_trial(), None);
+        let mut trial = spec();
+        trial.rollout.canary =
+            Some(Canary { weight: 10, engine: EngineSettings { slots: Some(2), ..EngineSettings::default() } });
+        let mut promoted = spec();
+        promoted.engine.slots = Some(2);
+        assert_eq!(trial.on_trial(), Some(promoted));
     }
 
     #[test]
@@ -336,10 +368,15 @@ mod tests {
         scaled.aliases.insert("cat".parse().unwrap());
         scaled.priority = 7;
         scaled.rollout.surge = Some(0);
+        scaled.rollout.canary = Some(Canary { weight: 10, engine: EngineSettings::default() });
+        scaled.cache.pin = true;
         scaled.placement.spread = Some("zone".to_owned());
         assert_eq!(before.revision(), scaled.revision());
-        let changes: [fn(&mut ModelSpec); 3] = [
+        let changes: [fn(&mut ModelSpec); 6] = [
             |spec| spec.engine.slots = Some(2),
+            |spec| spec.engine.draft = Some(Draft::new("builtin:kitten".parse().unwrap())),
+            |spec| drop(spec.engine.extra.insert("flash_attn".to_owned(), "on".to_owned())),
+            |spec| spec.adapters.push(adapter()),
             |spec| spec.memory = Some(1 << 30),
             |spec| spec.placement.accelerators = Some(AcceleratorRequest { name: "gpu".to_owned(), count: 1 }),
         ];
@@ -348,21 +385,5 @@ mod tests {
             change(&mut changed);
             assert_ne!(before.revision(), changed.revision());
         }
-    }
-
-    #[test]
-    fn kv_bytes_round_blocks_up() {
-        assert_eq!(KvType::F16.bytes(33), 66);
-        assert_eq!(KvType::Q8_0.bytes(33), 68);
-        assert_eq!(KvType::Q4_0.bytes(64), 36);
-    }
-
-    #[test]
-    fn context_defaults_to_the_trained_one_within_reason() {
-        let settings = EngineSettings::default();
-        assert_eq!(settings.context(2048), 2048);
-        assert_eq!(settings.context(131_072), EngineSettings::DEFAULT_CONTEXT);
-        let asked = EngineSettings { context: Some(100_000), ..settings };
-        assert_eq!(asked.context(131_072), 100_000);
     }
 }

@@ -4,13 +4,15 @@ use crate::model::{self, Accelerators, Engine, Model, Placement, Quantity, Secre
 use crate::observe::units;
 use clowder_core::autoscale::{Autoscaling, InvalidAutoscaling};
 use clowder_core::check::InvalidSpec;
-use clowder_core::model::{AcceleratorRequest, EngineSettings, InvalidModelName, PlacementRules, Rollout};
+use clowder_core::model::{
+    AcceleratorRequest, Adapter, CacheRules, Canary, Draft, EngineSettings, InvalidModelName, PlacementRules, Rollout,
+};
 use clowder_core::node::NodeName;
 use clowder_core::secret::{Credentials, Secret};
-use clowder_core::source::InvalidDigest;
+use clowder_core::source::{Digest, InvalidDigest};
 use clowder_core::url::InvalidModelUrl;
 use clowder_core::worker::InvalidWorkerId;
-use clowder_core::{ModelName, ModelSpec};
+use clowder_core::{ModelName, ModelSpec, ModelUrl};
 
 /// Why a [`Model`] asks for nothing that Clowder could do. Its user mends it in the resource.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -33,12 +35,25 @@ pub enum InvalidModel {
     /// A value is out of its bounds.
     #[error("spec.{field}: {0}", field = field(.0))]
     Bounds(InvalidSpec),
-    /// `spec.source` is no model's URL.
-    #[error("spec.source: {0}")]
-    Source(InvalidModelUrl),
-    /// `spec.digest` is no digest.
-    #[error("spec.digest: {0}")]
-    Digest(InvalidDigest),
+    /// An entry of `spec.adapters` has what is no model's name.
+    #[error("spec.adapters: {0}")]
+    Adapter(InvalidModelName),
+    /// What is no model's URL.
+    #[error("spec.{field}: {error}")]
+    Source {
+        /// The field that has it.
+        field: &'static str,
+        /// What is wrong with it.
+        error: InvalidModelUrl,
+    },
+    /// What is no digest.
+    #[error("spec.{field}: {error}")]
+    Digest {
+        /// The field that has it.
+        field: &'static str,
+        /// What is wrong with it.
+        error: InvalidDigest,
+    },
     /// An entry of `spec.retire` is no worker's name.
     #[error("spec.retire: {0}")]
     Retire(InvalidWorkerId),
@@ -83,17 +98,20 @@ impl InvalidModel {
         match self {
             Self::Name { .. } => "InvalidName",
             Self::Alias(_) => "InvalidAliases",
+            Self::Adapter(_) => "InvalidAdapters",
             Self::Resources(_) => "InvalidResources",
             Self::Bounds(error) => match error.field() {
+                "adapters" => "InvalidAdapters",
                 "aliases" => "InvalidAliases",
+                "engine" => "InvalidEngine",
                 "memory" => "InvalidResources",
                 "placement" => "InvalidPlacement",
                 "priority" => "InvalidPriority",
                 "rollout" => "InvalidRollout",
                 _ => "InvalidSpec",
             },
-            Self::Source(_) => "InvalidSource",
-            Self::Digest(_) => "InvalidDigest",
+            Self::Source { .. } => "InvalidSource",
+            Self::Digest { .. } => "InvalidDigest",
             Self::Retire(_) => "InvalidRetire",
             Self::Autoscaling(_) => "InvalidAutoscaling",
             Self::NoSecret { .. } => "SecretNotFound",
@@ -126,10 +144,10 @@ impl Model {
             None => ("metadata.name", self.metadata.name.as_deref().unwrap_or_default()),
         };
         let name = name.parse().map_err(|error| InvalidModel::Name { field, error })?;
-        let mut spec = ModelSpec::new(name, self.spec.source.parse().map_err(InvalidModel::Source)?);
+        let mut spec = ModelSpec::new(name, source("source", &self.spec.source)?);
         let aliases = self.spec.aliases.iter().map(|alias| alias.parse());
         spec.aliases = aliases.collect::<Result<_, _>>().map_err(InvalidModel::Alias)?;
-        spec.digest = self.spec.digest.as_deref().map(str::parse).transpose().map_err(InvalidModel::Digest)?;
+        spec.digest = digest("digest", self.spec.digest.as_deref())?;
         if let Some(credentials) = &self.spec.credentials {
             let reference = &credentials.secret_key_ref;
             let value = secret(reference)
@@ -139,11 +157,14 @@ impl Model {
         spec.replicas = self.spec.replicas.unwrap_or(spec.replicas);
         spec.autoscaling = self.spec.autoscaling.as_ref().map(Autoscaling::from);
         spec.autoscaling.as_ref().map_or(Ok(()), Autoscaling::check).map_err(InvalidModel::Autoscaling)?;
-        spec.engine = EngineSettings::from(&self.spec.engine);
+        spec.engine = engine("engine.draft", &self.spec.engine)?;
+        spec.adapters = self.spec.adapters.iter().map(adapter).collect::<Result<_, _>>()?;
         spec.memory = self.spec.resources.memory.as_ref().map(memory).transpose()?;
         spec.placement = PlacementRules::from(&self.spec.placement);
         spec.priority = self.spec.priority;
-        spec.rollout = Rollout { surge: self.spec.rollout.surge };
+        let canary = self.spec.rollout.canary.as_ref().map(canary).transpose()?;
+        spec.rollout = Rollout { surge: self.spec.rollout.surge, canary };
+        spec.cache = CacheRules { pin: self.spec.cache.pin };
         let retire = self.spec.retire.iter().map(|id| id.parse());
         spec.retire = retire.collect::<Result<_, _>>().map_err(InvalidModel::Retire)?;
         spec.check().map_err(InvalidModel::Bounds)?;
@@ -156,11 +177,45 @@ fn memory(quantity: &Quantity) -> Result<u64, InvalidModel> {
     units(&text).ok_or_else(|| InvalidModel::Resources(text.chars().take(80).collect()))
 }
 
-impl From<&Engine> for EngineSettings {
-    fn from(engine: &Engine) -> Self {
-        let Engine { context, slots, kv_type, threads, gpu_layers } = *engine;
-        Self { context, slots, kv_type, threads, gpu_layers }
-    }
+fn source(field: &'static str, url: &str) -> Result<ModelUrl, InvalidModel> {
+    url.parse().map_err(|error| InvalidModel::Source { field, error })
+}
+
+fn digest(field: &'static str, digest: Option<&str>) -> Result<Option<Digest>, InvalidModel> {
+    digest.map(str::parse).transpose().map_err(|error| InvalidModel::Digest { field, error })
+}
+
+fn adapter(adapter: &model::Adapter) -> Result<Adapter, InvalidModel> {
+    Ok(Adapter {
+        name: adapter.name.parse().map_err(InvalidModel::Adapter)?,
+        source: source("adapters", &adapter.source)?,
+        digest: digest("adapters", adapter.digest.as_deref())?,
+    })
+}
+
+fn canary(canary: &model::Canary) -> Result<Canary, InvalidModel> {
+    Ok(Canary { weight: canary.weight, engine: engine("rollout.canary.engine.draft", &canary.engine)? })
+}
+
+/// `draft_field` is where a draft model is spelled wrong.
+fn engine(draft_field: &'static str, engine: &Engine) -> Result<EngineSettings, InvalidModel> {
+    let Engine { context, slots, kv_type, threads, gpu_layers, draft, extra } = engine;
+    let read = |draft: &model::Draft| {
+        Ok(Draft {
+            source: source(draft_field, &draft.source)?,
+            digest: digest(draft_field, draft.digest.as_deref())?,
+            tokens: draft.tokens,
+        })
+    };
+    Ok(EngineSettings {
+        context: *context,
+        slots: *slots,
+        kv_type: *kv_type,
+        threads: *threads,
+        gpu_layers: *gpu_layers,
+        draft: draft.as_ref().map(read).transpose()?,
+        extra: extra.clone(),
+    })
 }
 
 impl From<&model::Autoscaling> for Autoscaling {
@@ -230,7 +285,17 @@ mod tests {
                 kv_type: KvType::Q8_0,
                 threads: Some(8),
                 gpu_layers: Some(0),
+                draft: Some(model::Draft {
+                    source: "hf://o/r:Q4_0".into(),
+                    digest: Some(digest.clone()),
+                    tokens: Some(4),
+                }),
+                extra: [("use_mmap".into(), "false".into())].into(),
             };
+            spec.adapters =
+                vec![model::Adapter { name: "pirate".into(), source: "https://h/pirate.gguf".into(), digest: None }];
+            spec.cache.pin = true;
+            spec.rollout.canary = Some(model::Canary { weight: 10, engine: Engine::default() });
             spec.placement.pinned = vec!["sled-1".into()];
             spec.placement.selector = [("disk".into(), "fast".into())].into();
             spec.placement.spread = Some("topology.kubernetes.io/zone".into());
@@ -256,7 +321,18 @@ mod tests {
                 kv_type: KvType::Q8_0,
                 threads: Some(8),
                 gpu_layers: Some(0),
+                draft: Some(Draft {
+                    source: "hf://o/r:Q4_0".parse().unwrap(),
+                    digest: Some(digest.parse().unwrap()),
+                    tokens: Some(4),
+                }),
+                extra: [("use_mmap".to_owned(), "false".to_owned())].into(),
             },
+            adapters: vec![Adapter {
+                name: "pirate".parse().unwrap(),
+                source: "https://h/pirate.gguf".parse().unwrap(),
+                digest: None,
+            }],
             memory: Some(6 << 30),
             placement: PlacementRules {
                 pinned: vec!["sled-1".into()],
@@ -265,7 +341,8 @@ mod tests {
                 accelerators: Some(AcceleratorRequest { name: "nvidia.com/gpu".into(), count: 2 }),
             },
             priority: -5,
-            rollout: Rollout { surge: Some(0) },
+            rollout: Rollout { surge: Some(0), canary: Some(Canary { weight: 10, engine: EngineSettings::default() }) },
+            cache: CacheRules { pin: true },
             retire: vec!["kitten-00000000-1".parse().unwrap()],
         };
         assert_eq!(desired, expected);
@@ -316,6 +393,23 @@ mod tests {
             (refused(|spec| spec.placement.spread = Some("".into())), "spec.placement: spread \"\" is no name"),
             (refused(|spec| spec.source = "kitten".into()), "spec.source: \"kitten\" has no scheme"),
             (refused(|spec| spec.digest = Some("md5:0".into())), "spec.digest: \"md5:0\" is no digest"),
+            (
+                refused(|spec| {
+                    spec.engine.draft = Some(model::Draft { source: "x".into(), digest: None, tokens: None })
+                }),
+                "spec.engine.draft: \"x\" has no scheme",
+            ),
+            (
+                refused(|spec| {
+                    spec.adapters =
+                        vec![model::Adapter { name: "-".into(), source: "builtin:kitten".into(), digest: None }];
+                }),
+                "spec.adapters: model name \"-\"",
+            ),
+            (
+                refused(|spec| spec.rollout.canary = Some(model::Canary { weight: 0, engine: Engine::default() })),
+                "spec.rollout: canary.weight 0 is out of bounds",
+            ),
             (refused(|spec| spec.retire = vec!["A".into()]), "spec.retire: worker name \"A\""),
             (
                 refused(|spec| {

@@ -12,7 +12,10 @@
 
 use crate::status::Status;
 use clowder_core::autoscale;
-use clowder_core::model::{AcceleratorRequest, EngineSettings, KvType, ModelSpec, Rollout as RolloutRules};
+use clowder_core::model::{
+    AcceleratorRequest, Canary as CanaryRules, Draft as DraftRules, EngineSettings, KvType, ModelSpec,
+    Rollout as RolloutRules, Setting,
+};
 use clowder_core::secret::CredentialsKind;
 use clowder_core::url::MAX_LENGTH;
 use kube::CustomResource;
@@ -27,6 +30,9 @@ const MAX_REPLICAS: u32 = 1000;
 const MAX_KEY: usize = 317;
 /// What a model may be called.
 const NAME: &str = r"^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,62}$";
+
+/// What text is a digest.
+const DIGEST: &str = r"^sha256:[0-9a-fA-F]{64}$";
 
 /// What text is an amount: a number, and the unit or the exponent that Kubernetes gives it.
 const QUANTITY: &str = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$";
@@ -91,7 +97,7 @@ pub struct Spec {
     pub source: String,
     /// What the model's file must hash to. Without it, the source's own digest is trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^sha256:[0-9a-fA-F]{64}$"))]
+    #[schemars(regex(pattern = DIGEST))]
     pub digest: Option<String>,
     /// What the source asks for before it hands out bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -107,6 +113,13 @@ pub struct Spec {
     /// How each of them runs it.
     #[serde(default)]
     pub engine: Engine,
+    /// LoRA adapters: small changes of the model's weights, each of which a request asks for by its name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = ModelSpec::MOST_ADAPTERS), extend(
+        "x-kubernetes-list-type" = "map",
+        "x-kubernetes-list-map-keys" = ["name"],
+    ))]
+    pub adapters: Vec<Adapter>,
     /// What each of them is promised.
     #[serde(default, skip_serializing_if = "is_default")]
     pub resources: Resources,
@@ -121,6 +134,9 @@ pub struct Spec {
     /// How workers of an earlier revision are replaced.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rollout: Rollout,
+    /// How nodes keep its files.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cache: Cache,
     /// Workers that go first when there are more than replicas.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "worker_names")]
@@ -196,6 +212,53 @@ pub struct Engine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 65_535), extend("format" = "int32"))]
     pub gpu_layers: Option<u32>,
+    /// A smaller model that guesses ahead, for the same output sooner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Draft")]
+    pub draft: Option<Draft>,
+    /// Further settings of llama.cpp, by its own names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "extra")]
+    pub extra: BTreeMap<String, String>,
+}
+
+/// A model that guesses the next tokens of another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Draft {
+    /// Where its bytes come from: a GGUF file with the vocabulary of the model.
+    #[schemars(length(min = 1, max = MAX_LENGTH))]
+    pub source: String,
+    /// What its file must hash to. Without it, the source's own digest is trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = DIGEST))]
+    pub digest: Option<String>,
+    /// The most tokens guessed at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = DraftRules::MOST_TOKENS), extend("format" = "int32"))]
+    pub tokens: Option<u32>,
+}
+
+/// A LoRA adapter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Adapter {
+    /// What clients ask for in place of the model's name. No other model has it, as its name or as a further one.
+    #[schemars(regex(pattern = NAME))]
+    pub name: String,
+    /// Where its bytes come from: a GGUF file made for the model.
+    #[schemars(length(min = 1, max = MAX_LENGTH))]
+    pub source: String,
+    /// What its file must hash to. Without it, the source's own digest is trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = DIGEST))]
+    pub digest: Option<String>,
+}
+
+/// How nodes keep the files of a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Cache {
+    /// Whether files stay on the nodes that have them while no worker there uses them, whatever else needs the room.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pin: bool,
 }
 
 /// What each worker is promised.
@@ -234,6 +297,22 @@ pub struct Rollout {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = RolloutRules::MOST_SURGE), extend("format" = "int32"))]
     pub surge: Option<u32>,
+    /// Settings on trial beside the model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Canary")]
+    pub canary: Option<Canary>,
+}
+
+/// Settings on trial: some replicas run under them, and that share of the requests goes to those. To keep them, move them to
+/// spec.engine and take the canary out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Canary {
+    /// Requests of a hundred that go to workers on trial, and replicas of a hundred that are such, at least one.
+    #[schemars(range(min = *CanaryRules::WEIGHTS.start(), max = *CanaryRules::WEIGHTS.end()), extend("format" = "int32"))]
+    pub weight: u8,
+    /// How those run the model, in place of spec.engine.
+    #[serde(default)]
+    pub engine: Engine,
 }
 
 /// Where replicas may run.
@@ -285,10 +364,12 @@ impl Spec {
             replicas: None,
             autoscaling: None,
             engine: Engine::default(),
+            adapters: Vec::new(),
             resources: Resources::default(),
             placement: Placement::default(),
             priority: 0,
             rollout: Rollout::default(),
+            cache: Cache::default(),
             retire: Vec::new(),
         }
     }
@@ -320,6 +401,18 @@ fn aliases(_: &mut SchemaGenerator) -> Schema {
         "maxItems": ModelSpec::MOST_ALIASES,
         "items": { "type": "string", "pattern": NAME, "maxLength": 63 },
         "x-kubernetes-list-type": "set",
+    })
+}
+
+fn extra(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": Setting::NAMES.len(),
+        "additionalProperties": { "type": "string", "maxLength": 512 },
+        "x-kubernetes-validations": [{
+            "rule": format!("self.all(name, name in {:?})", Setting::NAMES),
+            "message": format!("there is no such setting of llama.cpp; there are {}", Setting::NAMES.join(", ")),
+        }],
     })
 }
 

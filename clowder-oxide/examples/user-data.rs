@@ -2,6 +2,8 @@
 //! `user-data FOLDER [PLACE CHECKSUMS]`. With `PLACE`, a URL or a folder of the image, machines find there what they
 //! install; `CHECKSUMS` is a file as `sha256sum` writes it.
 
+#![allow(clippy::unwrap_used, reason = "it is part of a test, and fails by panicking")]
+
 #[path = "../tests/variants/mod.rs"]
 mod variants;
 

@@ -23,6 +23,7 @@ mod reserve;
 mod sizes;
 mod status;
 mod step;
+mod tailnet;
 
 pub use apply::StepError;
 pub use cluster::{
@@ -44,3 +45,4 @@ pub use reserve::system_reserve;
 pub use sizes::{InMemorySizes, PoolSizes, Sizes};
 pub use status::{ClusterStatus, MachineStatus, PartStatus, Phase};
 pub use step::{Step, Target};
+pub use tailnet::{TAILSCALE_API, Tailnet, TailnetError};

@@ -2,7 +2,7 @@
 
 use crate::error::ApiError;
 use clowder_core::autoscale::Autoscaling;
-use clowder_core::model::{EngineSettings, PlacementRules, Rollout};
+use clowder_core::model::{Adapter, CacheRules, EngineSettings, PlacementRules, Rollout};
 use clowder_core::secret::{Credentials, CredentialsKind};
 use clowder_core::source::Digest;
 use clowder_core::{Inventory, ModelName, ModelSpec, ModelUrl, NodeName, Secret, Worker};
@@ -32,10 +32,12 @@ pub(super) struct CreateModel {
     replicas: Option<u32>,
     autoscaling: Option<Value>,
     engine: Option<Value>,
+    adapters: Option<Value>,
     memory: Option<u64>,
     placement: Option<Value>,
     priority: Option<i32>,
     rollout: Option<Value>,
+    cache: Option<Value>,
 }
 
 /// A request to change a model; what is absent stays.
@@ -53,11 +55,13 @@ pub(super) struct PatchModel {
     #[serde(default, deserialize_with = "nullable")]
     autoscaling: Option<Option<Value>>,
     engine: Option<Value>,
+    adapters: Option<Value>,
     #[serde(default, deserialize_with = "nullable")]
     memory: Option<Option<u64>>,
     placement: Option<Value>,
     priority: Option<i32>,
     rollout: Option<Value>,
+    cache: Option<Value>,
 }
 
 impl CreateModel {
@@ -74,10 +78,12 @@ impl CreateModel {
             replicas: self.replicas,
             autoscaling: self.autoscaling.map(Some),
             engine: self.engine,
+            adapters: self.adapters,
             memory: self.memory.map(Some),
             placement: self.placement,
             priority: self.priority,
             rollout: self.rollout,
+            cache: self.cache,
         };
         Ok((name, source, patch))
     }
@@ -138,12 +144,21 @@ impl PatchModel {
         }
         if let Some(engine) = &self.engine {
             spec.engine = merged::<EngineSettings>("engine", &spec.engine, engine)?;
-            check_engine(&spec.engine)?;
+            check_engine("engine", &spec.engine)?;
+        }
+        if let Some(adapters) = self.adapters {
+            spec.adapters =
+                serde_json::from_value::<Vec<Adapter>>(adapters).map_err(|error| refused("adapters", &error))?;
         }
         spec.memory = self.memory.unwrap_or(spec.memory);
         spec.priority = self.priority.unwrap_or(spec.priority);
         if let Some(rollout) = &self.rollout {
             spec.rollout = merged::<Rollout>("rollout", &spec.rollout, rollout)?;
+            let canary = spec.rollout.canary.as_ref();
+            canary.map_or(Ok(()), |canary| check_engine("rollout.canary.engine", &canary.engine))?;
+        }
+        if let Some(cache) = &self.cache {
+            spec.cache = merged::<CacheRules>("cache", &spec.cache, cache)?;
         }
         match &self.placement {
             Some(placement) => {
@@ -311,7 +326,7 @@ fn autoscaling(current: Option<Autoscaling>, patch: &Value) -> Result<Autoscalin
 }
 
 /// Only what a worker's command line takes: what it refuses would be started again and again.
-fn check_engine(engine: &EngineSettings) -> Result<(), ApiError> {
+fn check_engine(place: &'static str, engine: &EngineSettings) -> Result<(), ApiError> {
     let bounds = [
         ("context", engine.context, EngineSettings::LEAST_CONTEXT..=u32::MAX),
         ("slots", engine.slots, 1..=EngineSettings::MOST_SLOTS),
@@ -324,8 +339,8 @@ fn check_engine(engine: &EngineSettings) -> Result<(), ApiError> {
                 (least, u32::MAX) => format!("at least {least}"),
                 (least, most) => format!("from {least} to {most}"),
             };
-            let message = format!("`engine.{field}` must be {bounds}; leave it out for the default.");
-            Err(ApiError::invalid("engine", message))
+            let message = format!("`{place}.{field}` must be {bounds}; leave it out for the default.");
+            Err(ApiError::invalid(place, message))
         }
         None => Ok(()),
     }

@@ -3,7 +3,7 @@
 use crate::directory::Snapshot;
 use clowder_core::autoscale::Autoscaling;
 use clowder_core::gguf::GgufFacts;
-use clowder_core::model::{EngineSettings, PlacementRules, Rollout};
+use clowder_core::model::{Adapter, CacheRules, EngineSettings, PlacementRules, Rollout};
 use clowder_core::node::Capacity;
 use clowder_core::source::Digest;
 use clowder_core::status::ModelPhase;
@@ -55,9 +55,11 @@ pub(super) struct ModelView {
     /// Bytes that one worker is promised: those asked for, or what the model's header comes to.
     memory: Option<u64>,
     engine: EngineSettings,
+    adapters: Vec<Adapter>,
     placement: PlacementRules,
     priority: i32,
     rollout: Rollout,
+    cache: CacheRules,
     facts: Option<GgufFacts>,
     workers: Vec<WorkerView>,
 }
@@ -100,9 +102,11 @@ impl ModelView {
             generation: desired.generation,
             memory: spec.memory.or_else(|| status.and_then(|status| status.memory)),
             engine: spec.engine.clone(),
+            adapters: spec.adapters.clone(),
             placement: spec.placement.clone(),
             priority: spec.priority,
             rollout: spec.rollout.clone(),
+            cache: spec.cache,
             facts: status.and_then(|status| status.facts.as_deref().cloned()),
             workers: workers.into_iter().map(|worker| WorkerView::new(snapshot, worker)).collect(),
         })

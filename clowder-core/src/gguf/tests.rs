@@ -37,6 +37,22 @@ impl Writer {
         self.entries.push([Self::string(key), 4_u32.to_le_bytes().to_vec(), value.to_le_bytes().to_vec()].concat());
     }
 
+    /// A LoRA adapter of one tensor pair.
+    fn adapter() -> Self {
+        let mut writer = Self { entries: vec![], tensors: vec![] };
+        for (key, value) in [("general.architecture", "llama"), ("general.type", "adapter"), ("adapter.type", "lora")] {
+            writer.text(key, value);
+        }
+        writer.float("adapter.lora.alpha", 16.0);
+        writer.tensor("blk.0.attn_q.weight.lora_a", &[64, 4], 0, 0);
+        writer.tensor("blk.0.attn_q.weight.lora_b", &[4, 64], 0, 1024);
+        writer
+    }
+
+    fn float(&mut self, key: &str, value: f32) {
+        self.entries.push([Self::string(key), 6_u32.to_le_bytes().to_vec(), value.to_le_bytes().to_vec()].concat());
+    }
+
     fn array(&mut self, key: &str, values: &[u32]) {
         let mut entry = [Self::string(key), 9_u32.to_le_bytes().to_vec(), 4_u32.to_le_bytes().to_vec()].concat();
         entry.extend((values.len() as u64).to_le_bytes());
@@ -87,6 +103,32 @@ fn reads_what_sizing_needs() {
     assert_eq!(facts.kv_elements, 2 * 2 * (16 + 16));
     assert_eq!(facts.check_size(facts.file_bytes), Ok(()));
     assert!(matches!(facts.check_size(100), Err(GgufError::Truncated { actual: 100, .. })));
+}
+
+#[test]
+fn an_adapter_is_told_from_a_model() {
+    let adapter = Writer::adapter().bytes();
+    let Ok(Header::Whole(facts)) = AdapterFacts::parse(&adapter) else { panic!("{:?}", AdapterFacts::parse(&adapter)) };
+    assert_eq!((facts.architecture.as_str(), facts.weight_bytes), ("llama", 2048));
+    assert_eq!(facts.check_size(facts.file_bytes), Ok(()));
+    let as_model = GgufFacts::parse(&adapter).unwrap_err();
+    assert_eq!(as_model.to_string(), "the GGUF holds adapter, not a model");
+    let missing = |bytes: &[u8], key: &str| {
+        assert_eq!(AdapterFacts::parse(bytes), Err(GgufError::Missing { key: key.to_owned() }));
+    };
+    missing(&Writer::llama().bytes(), "general.type");
+    for (at, key) in [(1, "general.type"), (2, "adapter.type"), (3, "adapter.lora.alpha")] {
+        let mut writer = Writer::adapter();
+        writer.entries.remove(at);
+        missing(&writer.bytes(), key);
+        // A key of another type is as good as none.
+        writer.number(key, 1);
+        missing(&writer.bytes(), key);
+    }
+    let mut writer = Writer::adapter();
+    writer.entries.remove(2);
+    writer.text("adapter.type", "control");
+    assert!(matches!(AdapterFacts::parse(&writer.bytes()), Err(GgufError::OtherKind { .. })));
 }
 
 #[test]
@@ -145,6 +187,6 @@ proptest! {
         if let Some(byte) = bytes.get_mut(at) {
             *byte = value;
         }
-        let _ = GgufFacts::parse(&bytes);
+        let _ = (GgufFacts::parse(&bytes), AdapterFacts::parse(&bytes));
     }
 }

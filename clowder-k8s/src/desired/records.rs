@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(view.desired.keys().map(ModelName::as_str).collect::<Vec<_>>(), ["good"]);
         assert_eq!(view.desired.values().next().unwrap().generation, 4);
         assert_eq!(view.resources["good"].problem, None);
-        assert!(matches!(view.resources["no-url"].problem.as_deref(), Some(InvalidModel::Source(_))));
+        assert!(matches!(view.resources["no-url"].problem.as_deref(), Some(InvalidModel::Source { .. })));
         let unreadable = view.resources["unreadable"].problem.as_ref().unwrap().to_string();
         assert!(unreadable.contains("many"), "{unreadable}");
         assert_eq!(view.resource_of(&"good".parse().unwrap()), Some("good"));

@@ -1,19 +1,19 @@
 //! A desired model as a resource.
 
 use crate::model::{
-    Accelerators, Autoscaling, CredentialsReference, Engine, Model, Placement, Quantity, Resources, Rollout,
-    SecretKeyReference, Spec,
+    Accelerators, Adapter, Autoscaling, Cache, Canary, CredentialsReference, Draft, Engine, Model, Placement, Quantity,
+    Resources, Rollout, SecretKeyReference, Spec,
 };
 use crate::names::credentials_secret;
 use crate::observe::units;
 use clowder_core::autoscale;
-use clowder_core::model::{AcceleratorRequest, EngineSettings, ModelSpec, PlacementRules};
+use clowder_core::model::{self, AcceleratorRequest, CacheRules, EngineSettings, ModelSpec, PlacementRules};
 use clowder_core::secret::Credentials;
 use kube::api::DynamicObject;
 use serde_json::{Map, Value};
 
 /// The fields of a resource's specification that are a record's; others are left as they are.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 15] = [
     "alias",
     "aliases",
     "source",
@@ -22,20 +22,23 @@ const FIELDS: [&str; 13] = [
     "replicas",
     "autoscaling",
     "engine",
+    "adapters",
     "resources",
     "placement",
     "priority",
     "rollout",
+    "cache",
     "retire",
 ];
 
 /// The fields within those of them that a newer version may know more of.
-const NESTED: [(&str, &[&str]); 5] = [
+const NESTED: [(&str, &[&str]); 6] = [
     ("autoscaling", &["min", "max", "target", "scaleDownDelaySeconds"]),
-    ("engine", &["context", "slots", "kvType", "threads", "gpuLayers"]),
+    ("engine", &["context", "slots", "kvType", "threads", "gpuLayers", "draft", "extra"]),
     ("resources", &["memory"]),
     ("placement", &["pinned", "selector", "spread", "accelerators"]),
-    ("rollout", &["surge"]),
+    ("rollout", &["surge", "canary"]),
+    ("cache", &["pin"]),
 ];
 
 /// Where a record's credentials are kept, and what has to be done for it.
@@ -98,10 +101,12 @@ pub(super) fn spec(resource: &str, record: &ModelSpec, kept: &Kept) -> Spec {
         replicas: record.autoscaling.is_none().then_some(record.replicas),
         autoscaling: record.autoscaling.as_ref().map(Autoscaling::from),
         engine: Engine::from(&record.engine),
+        adapters: record.adapters.iter().map(Adapter::from).collect(),
         resources: Resources { memory: record.memory.map(|memory| Quantity::Text(memory.to_string())) },
         placement: Placement::from(&record.placement),
         priority: record.priority,
-        rollout: Rollout { surge: record.rollout.surge },
+        rollout: Rollout { surge: record.rollout.surge, canary: record.rollout.canary.as_ref().map(Canary::from) },
+        cache: Cache::from(&record.cache),
         retire: record.retire.iter().map(ToString::to_string).collect(),
     }
 }
@@ -161,8 +166,34 @@ fn keep_unknown(field: &str, known: &[&str], said: &Map<String, Value>, fields: 
 
 impl From<&EngineSettings> for Engine {
     fn from(settings: &EngineSettings) -> Self {
-        let EngineSettings { context, slots, kv_type, threads, gpu_layers } = *settings;
-        Self { context, slots, kv_type, threads, gpu_layers }
+        let EngineSettings { context, slots, kv_type, threads, gpu_layers, draft, extra } = settings.clone();
+        Self { context, slots, kv_type, threads, gpu_layers, draft: draft.as_ref().map(Draft::from), extra }
+    }
+}
+
+impl From<&model::Draft> for Draft {
+    fn from(draft: &model::Draft) -> Self {
+        let digest = draft.digest.map(|digest| digest.to_string());
+        Self { source: draft.source.to_string(), digest, tokens: draft.tokens }
+    }
+}
+
+impl From<&model::Adapter> for Adapter {
+    fn from(adapter: &model::Adapter) -> Self {
+        let digest = adapter.digest.map(|digest| digest.to_string());
+        Self { name: adapter.name.to_string(), source: adapter.source.to_string(), digest }
+    }
+}
+
+impl From<&model::Canary> for Canary {
+    fn from(canary: &model::Canary) -> Self {
+        Self { weight: canary.weight, engine: Engine::from(&canary.engine) }
+    }
+}
+
+impl From<&CacheRules> for Cache {
+    fn from(rules: &CacheRules) -> Self {
+        Self { pin: rules.pin }
     }
 }
 
@@ -208,7 +239,16 @@ mod tests {
             kv_type: KvType::Q4_0,
             threads: Some(1),
             gpu_layers: None,
+            draft: Some(model::Draft { tokens: Some(4), ..model::Draft::new("hf://o/r:Q4_0".parse().unwrap()) }),
+            extra: [("flash_attn".to_owned(), "on".to_owned())].into(),
         };
+        record.adapters.push(model::Adapter {
+            name: "pirate".parse().unwrap(),
+            source: "https://h/pirate.gguf".parse().unwrap(),
+            digest: record.digest,
+        });
+        record.cache.pin = true;
+        record.rollout.canary = Some(model::Canary { weight: 10, engine: EngineSettings::default() });
         record.placement.pinned.push("sled-1".into());
         record.placement.selector.insert("disk".into(), "fast".into());
         record.placement.spread = Some("topology.kubernetes.io/zone".into());

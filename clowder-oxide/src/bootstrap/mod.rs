@@ -19,18 +19,23 @@
 
 mod artifact;
 mod certificates;
+mod check;
 mod config;
 mod k3s;
+mod kubeconfig;
 mod labels;
+mod machine;
 mod secrets;
 mod setup;
 mod shell;
 mod tailscale;
 mod user_data;
+mod yaml;
 
 pub use artifact::{Artifact, InvalidArtifact, Source};
 pub use k3s::K3s;
-pub use secrets::{ClusterSecrets, Kubeconfig, SecretsError};
+pub use kubeconfig::Kubeconfig;
+pub use secrets::{ClusterSecrets, SecretsError};
 pub use setup::{ClusterSetup, Role};
 pub use tailscale::{InvalidTag, Tag, Tailscale};
 pub use user_data::{MAX_USER_DATA, Room, UserData, UserDataError, user_data};

@@ -1,13 +1,12 @@
 //! What is secret in a cluster.
 
 use super::certificates::{Authority, Purpose};
-use base64::Engine as _;
+use super::kubeconfig::{Kubeconfig, USER};
 use clowder_core::{BoxError, Secret};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::fmt;
 use url::Url;
 
 /// Bytes of a token.
@@ -89,24 +88,9 @@ impl ClusterSecrets {
     pub fn kubeconfig(&self, cluster: &str, server: &Url) -> Result<Kubeconfig, SecretsError> {
         let signed = self
             .client_ca
-            .sign_client("clowder-admin", "system:masters")
+            .sign_client(USER, "system:masters")
             .map_err(SecretsError::certificate("the administrator's certificate"))?;
-        let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
-        let authority = base64(self.server_ca());
-        let certificate = base64(&signed.certificate);
-        let key = base64(signed.key.expose());
-        let file = serde_saphyr::to_string(&KubeconfigFile {
-            api_version: "v1",
-            kind: "Config",
-            clusters: [Named {
-                name: cluster,
-                entry: Entry::Cluster { server: server.as_str().trim_end_matches('/'), authority: &authority },
-            }],
-            contexts: [Named { name: cluster, entry: Entry::Context { cluster, user: "clowder-admin" } }],
-            current_context: cluster,
-            users: [Named { name: "clowder-admin", entry: Entry::User { certificate: &certificate, key: &key } }],
-        });
-        Ok(Kubeconfig(Secret::new(file.map_err(|error| SecretsError::Yaml(error.into()))?)))
+        Kubeconfig::new(cluster, server, self.server_ca(), &signed).map_err(SecretsError::Yaml)
     }
 
     /// Its password for agents.
@@ -155,62 +139,6 @@ fn token() -> Result<Secret, SecretsError> {
     let mut bytes = [0; TOKEN];
     SysRng.try_fill_bytes(&mut bytes).map_err(|error| SecretsError::Randomness(error.into()))?;
     Ok(Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
-}
-
-/// A kubeconfig: a credential as text. Write it for its owner alone.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Kubeconfig(Secret);
-
-impl Kubeconfig {
-    /// The file's content.
-    pub fn expose(&self) -> &str {
-        self.0.expose()
-    }
-}
-
-impl fmt::Debug for Kubeconfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Kubeconfig(…)")
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct KubeconfigFile<'a> {
-    #[serde(rename = "apiVersion")]
-    api_version: &'a str,
-    kind: &'a str,
-    clusters: [Named<'a>; 1],
-    contexts: [Named<'a>; 1],
-    current_context: &'a str,
-    users: [Named<'a>; 1],
-}
-
-#[derive(Serialize)]
-struct Named<'a> {
-    name: &'a str,
-    #[serde(flatten)]
-    entry: Entry<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Entry<'a> {
-    Cluster {
-        server: &'a str,
-        #[serde(rename = "certificate-authority-data")]
-        authority: &'a str,
-    },
-    Context {
-        cluster: &'a str,
-        user: &'a str,
-    },
-    User {
-        #[serde(rename = "client-certificate-data")]
-        certificate: &'a str,
-        #[serde(rename = "client-key-data")]
-        key: &'a str,
-    },
 }
 
 /// The secrets as they are kept.

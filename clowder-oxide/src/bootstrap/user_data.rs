@@ -1,26 +1,22 @@
 //! The user data of one machine.
 
+use super::check::check;
 use super::config::Config;
-use super::labels;
+use super::machine::{folder, k3s_unit, settings, unit};
 use super::setup::{ClusterSetup, Role};
-use super::shell;
-use crate::disk::{DiskName, DiskRole};
+use super::yaml::written;
+use crate::disk::DiskName;
 use crate::machine::MachineName;
 use clowder_core::{BoxError, Secret};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
 
 /// The most bytes of user data that Oxide takes, before they are base64.
 pub const MAX_USER_DATA: usize = 32 * 1024;
 
-/// Seconds that a machine waits for a disk that is attached to it.
-const DISK_WAIT_SECONDS: &str = "120";
-
 const BOOTSTRAP: &str = include_str!("assets/bootstrap.sh");
 const BOOTSTRAP_UNIT: &str = include_str!("assets/clowder-bootstrap.service");
-const K3S_UNIT: &str = include_str!("assets/k3s.service");
 const TAILSCALED_UNIT: &str = include_str!("assets/tailscaled.service");
 
 /// What cloud-init carries out on one machine: a credential as text, of at most [`MAX_USER_DATA`] bytes.
@@ -200,93 +196,101 @@ pub fn user_data(
     Ok(UserData(Secret::new(text)))
 }
 
-fn check(
-    setup: &ClusterSetup,
-    machine: &MachineName,
-    data_disks: &[DiskName],
-    labels: &BTreeMap<String, String>,
-) -> Result<(), UserDataError> {
-    if let Some(index) = setup.ssh_keys.iter().position(|key| !is_public_key(key)) {
-        return Err(UserDataError::SshKey(index + 1));
-    }
-    let known = |name: &&String| name.parse::<IpAddr>().is_ok() || labels::is_domain(name);
-    if let Some(name) = setup.server_names.iter().find(|name| !known(name)) {
-        return Err(UserDataError::ServerName(name.chars().take(80).collect()));
-    }
-    if let Some((name, value)) = labels.iter().find(|(name, value)| !labels::may_be_set(name, value)) {
-        return Err(UserDataError::Label { name: name.clone(), value: value.clone() });
-    }
-    let own = |disk: &&DiskName| disk.machine() == machine && matches!(disk.role(), DiskRole::Data(_));
-    if let Some(disk) = data_disks.iter().find(|disk| !own(disk)) {
-        return Err(UserDataError::Disk { disk: disk.clone(), machine: machine.clone() });
-    }
-    let mut names = std::collections::BTreeSet::new();
-    for name in setup.k3s.images.iter().map(|image| image.source.file_name()) {
-        let loaded = [".tar", ".tar.gz", ".tar.zst"].iter().any(|end| name.ends_with(end));
-        if !loaded || !names.insert(name) {
-            return Err(UserDataError::Image(name.to_owned()));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bootstrap::{ClusterSecrets, K3s, Tailscale};
+    use proptest::prelude::*;
+
+    fn setup() -> ClusterSetup {
+        ClusterSetup {
+            secrets: ClusterSecrets::generate().unwrap(),
+            k3s: K3s::default(),
+            ssh_keys: Vec::new(),
+            server_names: Vec::new(),
+            tailscale: None,
         }
     }
-    Ok(())
-}
 
-/// As YAML, each value on a line of its own unless it has several: a folded one is hard to read, and harder to check.
-fn written<T: Serialize>(value: &T) -> Result<String, BoxError> {
-    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
-    Ok(serde_saphyr::to_string_with_options(value, options)?)
-}
+    fn machine() -> MachineName {
+        MachineName::new("w-".parse().unwrap(), 0).unwrap()
+    }
 
-/// One line of `authorized_keys` without options: a kind, base64, and perhaps a comment.
-fn is_public_key(text: &str) -> bool {
-    let mut words = text.split(' ');
-    let kind = words.next().unwrap_or_default();
-    let blob = words.next().unwrap_or_default();
-    let known = ["ssh-", "ecdsa-", "sk-"].iter().any(|start| kind.starts_with(start));
-    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
-    known && !blob.is_empty() && blob.chars().all(base64) && !text.chars().any(char::is_control)
-}
+    fn first(setup: &ClusterSetup) -> Result<UserData, UserDataError> {
+        user_data(setup, &machine(), 1 << 34, &Role::FirstServer, &[], &BTreeMap::new())
+    }
 
-/// Where a data disk is mounted.
-fn folder(index: usize) -> String {
-    if index == 0 { "/data".to_owned() } else { format!("/data{index}") }
-}
+    #[test]
+    fn what_is_wrong_is_said_in_one_line() {
+        let agent = Role::Agent { join: "10.0.0.5".parse().unwrap() };
+        let with = |change: fn(&mut ClusterSetup)| {
+            let mut setup = setup();
+            change(&mut setup);
+            first(&setup)
+        };
+        let other = MachineName::new("w-".parse().unwrap(), 1).unwrap();
+        let given = |disk: DiskName, label: &str| {
+            let labels = BTreeMap::from([(label.to_owned(), "x".to_owned())]);
+            user_data(&setup(), &machine(), 1 << 34, &agent, &[disk], &labels)
+        };
+        let own = DiskName::data(machine(), 0).unwrap();
+        let image = |setup: &mut ClusterSetup, source: &str| {
+            let artifact = crate::bootstrap::Artifact { source: source.parse().unwrap(), ..K3s::default().binary };
+            setup.k3s.images.push(artifact);
+        };
+        let mut same_name = setup();
+        image(&mut same_name, "/a/k3s.tar");
+        image(&mut same_name, "/b/k3s.tar");
+        let mut no_archive = setup();
+        image(&mut no_archive, "/a/k3s.zip");
+        // An agent's has the same size whatever the secrets; certificates differ in theirs by a byte or two.
+        let many_keys = ClusterSetup { ssh_keys: vec![format!("ssh-rsa {}", "A".repeat(1000)); 30], ..setup() };
+        let refusals = [
+            with(|setup| setup.ssh_keys = vec!["ssh-ed25519 AAAA".to_owned(), "-----BEGIN OPENSSH".to_owned()]),
+            with(|setup| setup.ssh_keys = vec!["ssh-ed25519 AAAA ada\ndisable_root: false".to_owned()]),
+            with(|setup| setup.server_names = vec!["host name".to_owned()]),
+            given(DiskName::root(machine()), "pool"),
+            given(DiskName::data(other, 0).unwrap(), "pool"),
+            given(own, "node-role.kubernetes.io/worker"),
+            first(&same_name),
+            first(&no_archive),
+            user_data(&many_keys, &machine(), 1 << 34, &agent, &[], &BTreeMap::new()),
+        ];
+        let said: Vec<String> = refusals.into_iter().map(|refusal| refusal.unwrap_err().to_string()).collect();
+        insta::assert_snapshot!(said.join("\n"));
+    }
 
-/// The unit that runs k3s, called as k3s' own installation calls it.
-fn unit(role: Role) -> &'static str {
-    if role.is_server() { "k3s" } else { "k3s-agent" }
-}
+    #[test]
+    fn debug_prints_nothing_of_it() {
+        let made = first(&setup()).unwrap();
+        assert_eq!(format!("{made:?}"), format!("UserData({} bytes)", made.as_bytes().len()));
+    }
 
-/// k3s waits for the data disks: without them, models would fill the root disk.
-fn k3s_unit(setup: &ClusterSetup, role: Role, folders: &[String]) -> String {
-    let (part, kind) = if role.is_server() { ("server", "notify") } else { ("agent", "exec") };
-    let mounts = if folders.is_empty() { String::new() } else { format!("RequiresMountsFor={}\n", folders.join(" ")) };
-    let after = if setup.tailscale.is_some() { " tailscaled.service" } else { "" };
-    K3S_UNIT.replace("@ROLE@", part).replace("@TYPE@", kind).replace("@AFTER@", after).replace("@MOUNTS@\n", &mounts)
-}
+    #[test]
+    fn root_may_not_log_in_and_nobody_else_without_a_key() {
+        let made = first(&setup()).unwrap();
+        let read: serde_json::Value = serde_saphyr::from_str(std::str::from_utf8(made.as_bytes()).unwrap()).unwrap();
+        assert_eq!((&read["disable_root"], &read["ssh_pwauth"]), (&true.into(), &false.into()));
+        assert_eq!(read.get("ssh_authorized_keys"), None);
+    }
 
-fn settings(
-    setup: &ClusterSetup,
-    machine: &MachineName,
-    role: Role,
-    data_disks: &[DiskName],
-    folders: &[String],
-) -> String {
-    let (k3s, tailscale) = (&setup.k3s, setup.tailscale.as_ref());
-    let archive = tailscale.map(|tailscale| &tailscale.archive);
-    [
-        shell::assignment("NODE_NAME", &machine.to_string()),
-        shell::assignment("K3S_UNIT", unit(role)),
-        shell::assignment("K3S_SOURCE", &k3s.binary.source.to_string()),
-        shell::assignment("K3S_SHA256", &k3s.binary.sha256.hex()),
-        shell::list("IMAGE_SOURCES", k3s.images.iter().map(|image| image.source.to_string())),
-        shell::list("IMAGE_SHA256S", k3s.images.iter().map(|image| image.sha256.hex())),
-        shell::list("IMAGE_NAMES", k3s.images.iter().map(|image| image.source.file_name())),
-        shell::list("DATA_SERIALS", data_disks.iter().map(DiskName::serial)),
-        shell::list("DATA_FOLDERS", folders),
-        shell::assignment("DISK_WAIT_SECONDS", DISK_WAIT_SECONDS),
-        shell::assignment("TAILSCALE_SOURCE", &archive.map(|a| a.source.to_string()).unwrap_or_default()),
-        shell::assignment("TAILSCALE_SHA256", &archive.map(|a| a.sha256.hex()).unwrap_or_default()),
-        shell::assignment("TAILSCALE_TAG", &tailscale.map(|t| t.tag.to_string()).unwrap_or_default()),
-    ]
-    .concat()
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn yaml_says_what_was_meant(comment in "[ -~äé]{0,100}", key in "[ -~]{0,40}") {
+            let mut setup = setup();
+            let ssh = format!("ssh-ed25519 AAAA {comment}");
+            setup.ssh_keys = vec![ssh.clone()];
+            setup.tailscale = Some(Tailscale::new(Secret::new(key.clone()), "tag".parse().unwrap()));
+            let made = first(&setup).unwrap();
+            let read: serde_json::Value = serde_saphyr::from_str(std::str::from_utf8(made.as_bytes()).unwrap()).unwrap();
+            prop_assert_eq!(&read["ssh_authorized_keys"][0], &ssh);
+            let files = read["write_files"].as_array().unwrap();
+            let content = |path: &str| files.iter().find(|file| file["path"] == path).map(|file| file["content"].clone());
+            prop_assert_eq!(content("/etc/clowder/tailscale.key"), Some(key.into()));
+            let authority = "/var/lib/rancher/k3s/server/tls/server-ca.crt";
+            prop_assert_eq!(content(authority), Some(setup.secrets.server_ca().into()));
+            prop_assert_eq!(content("/usr/local/sbin/clowder-bootstrap"), Some(BOOTSTRAP.into()));
+        }
+    }
 }

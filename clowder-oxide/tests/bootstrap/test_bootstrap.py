@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import shutil
 import threading
 import unittest
 from functools import partial
@@ -218,6 +219,24 @@ class Bootstrap(unittest.TestCase):
         self.assertEqual(self.root.read("/data/model.gguf"), "weights")
         size = run("stat", "--file-system", "--format", "%b %S", self.root.at("/data")).stdout.split()
         self.assertGreater(int(size[0]) * int(size[1]), 100 << 20)
+
+    def test_systemd_starts_all_units_and_finds_no_cycle(self):
+        # Its own programs, not the stand-in: they need no systemd that runs.
+        verify = """
+            /usr/bin/systemctl enable --quiet clowder-bootstrap k3s tailscaled cloud-final
+            mkdir -p /etc/systemd/system/multi-user.target.wants
+            ln -sf /lib/systemd/system/cloud-init.target /etc/systemd/system/multi-user.target.wants/
+            systemd-analyze verify --man=no multi-user.target
+        """
+        self.root.apply("fetched/first-server-1-disks-tailscale")
+        for program in ("k3s", "tailscaled"):
+            shutil.copy(ARTIFACTS / "k3s", self.root.at(f"/usr/local/bin/{program}"))
+        verified = run("chroot", self.root.path, "sh", "-ec", verify)
+        self.assertEqual(verified.stdout + verified.stderr, "")
+        # The check finds one where there is one.
+        unit = self.root.at("/etc/systemd/system/clowder-bootstrap.service")
+        unit.write_text(unit.read_text().replace("WantedBy=cloud-init.target", "WantedBy=multi-user.target"))
+        self.assertIn("ordering cycle", run("chroot", self.root.path, "sh", "-ec", verify).stderr)
 
     def test_no_secret_is_said_or_an_argument(self):
         self.root.apply("fetched/first-server-0-disks-tailscale")

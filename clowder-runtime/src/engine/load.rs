@@ -1,7 +1,7 @@
 //! Why a model is not loaded, and what is checked before llama.cpp sees its file.
 
 use crate::llama;
-use clowder_core::gguf::{GgufError, GgufFacts, Header};
+use clowder_core::gguf::{AdapterFacts, GgufError, GgufFacts, Header};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -46,7 +46,28 @@ impl LoadError {
 ///
 /// # Errors
 /// [`LoadError::Unloadable`] with what is wrong with the file; [`LoadError::Failed`] where it cannot be read.
-pub(crate) fn check(path: &Path) -> Result<GgufFacts, LoadError> {
+pub(super) fn check(path: &Path) -> Result<GgufFacts, LoadError> {
+    read(path, GgufFacts::parse, GgufFacts::check_size)
+}
+
+/// Reads an adapter's header and holds the file, and the model it was made for, against it.
+///
+/// # Errors
+/// As [`check`].
+pub(super) fn check_adapter(path: &Path, model: &GgufFacts) -> Result<(), LoadError> {
+    let facts = read(path, AdapterFacts::parse, AdapterFacts::check_size)?;
+    if facts.architecture == model.architecture {
+        return Ok(());
+    }
+    let (made_for, is) = (facts.architecture, &model.architecture);
+    Err(unloadable(format!("{}: the adapter was made for a {made_for} model, this is a {is} one", path.display())))
+}
+
+fn read<T>(
+    path: &Path,
+    parse: impl Fn(&[u8]) -> Result<Header<T>, GgufError>,
+    check_size: impl Fn(&T, u64) -> Result<(), GgufError>,
+) -> Result<T, LoadError> {
     let shown = path.display();
     let io_failed = |error: io::Error| failed(format!("{shown} cannot be read: {error}"));
     let mut file = File::open(path).map_err(io_failed)?;
@@ -61,9 +82,9 @@ pub(crate) fn check(path: &Path) -> Result<GgufFacts, LoadError> {
         let wanted = (header.len() as u64).max(FIRST_READ / 2) * 2;
         let missing = wanted - header.len() as u64;
         let read = file.by_ref().take(missing).read_to_end(&mut header).map_err(io_failed)?;
-        match GgufFacts::parse(&header).map_err(refused)? {
+        match parse(&header).map_err(refused)? {
             Header::Whole(facts) => {
-                facts.check_size(size).map_err(refused)?;
+                check_size(&facts, size).map_err(refused)?;
                 return Ok(*facts);
             }
             Header::Short if read == 0 => {

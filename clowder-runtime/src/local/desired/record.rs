@@ -2,7 +2,7 @@
 
 use clowder_core::autoscale::Autoscaling;
 use clowder_core::desired::{DesiredModel, DesiredModels};
-use clowder_core::model::{EngineSettings, PlacementRules, Rollout};
+use clowder_core::model::{Adapter, CacheRules, EngineSettings, PlacementRules, Rollout};
 use clowder_core::secret::{Credentials, CredentialsKind};
 use clowder_core::source::Digest;
 use clowder_core::{ModelName, ModelSpec, ModelUrl, Secret, WorkerId};
@@ -57,6 +57,8 @@ struct ModelRecord {
     autoscaling: Option<Autoscaling>,
     #[serde(default)]
     engine: EngineSettings,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    adapters: Vec<Adapter>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     memory: Option<u64>,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -65,6 +67,8 @@ struct ModelRecord {
     priority: i32,
     #[serde(default, skip_serializing_if = "is_default")]
     rollout: Rollout,
+    #[serde(default, skip_serializing_if = "is_default")]
+    cache: CacheRules,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     retire: Vec<WorkerId>,
 }
@@ -124,10 +128,12 @@ impl From<&DesiredModel> for ModelRecord {
             replicas,
             autoscaling,
             engine,
+            adapters,
             memory,
             placement,
             priority,
             rollout,
+            cache,
             retire,
         } = ModelSpec::clone(&model.spec);
         let credentials = credentials.map(|c| CredentialsRecord { kind: c.kind, value: c.value.expose().to_owned() });
@@ -141,10 +147,12 @@ impl From<&DesiredModel> for ModelRecord {
             replicas,
             autoscaling,
             engine,
+            adapters,
             memory,
             placement,
             priority,
             rollout,
+            cache,
             retire,
         }
     }
@@ -162,10 +170,12 @@ impl From<ModelRecord> for DesiredModel {
             replicas,
             autoscaling,
             engine,
+            adapters,
             memory,
             placement,
             priority,
             rollout,
+            cache,
             retire,
         } = record;
         let credentials = credentials.map(|c| Credentials { kind: c.kind, value: Secret::new(c.value) });
@@ -178,10 +188,12 @@ impl From<ModelRecord> for DesiredModel {
             replicas,
             autoscaling,
             engine,
+            adapters,
             memory,
             placement,
             priority,
             rollout,
+            cache,
             retire,
         };
         Self { spec: Arc::new(spec), generation }
@@ -191,7 +203,7 @@ impl From<ModelRecord> for DesiredModel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clowder_core::model::AcceleratorRequest;
+    use clowder_core::model::{AcceleratorRequest, Canary, Draft};
 
     fn models() -> DesiredModels {
         let mut full = ModelSpec::new("full".parse().unwrap(), "hf://o/r:Q4_0".parse().unwrap());
@@ -204,6 +216,15 @@ mod tests {
         full.memory = Some(6 << 30);
         full.priority = -7;
         full.rollout.surge = Some(0);
+        full.rollout.canary = Some(Canary { weight: 10, engine: EngineSettings::default() });
+        full.engine.draft = Some(Draft::new("hf://o/r:Q4_0".parse().unwrap()));
+        full.engine.extra.insert("flash_attn".to_owned(), "on".to_owned());
+        full.adapters.push(Adapter {
+            name: "pirate".parse().unwrap(),
+            source: full.source.clone(),
+            digest: full.digest,
+        });
+        full.cache.pin = true;
         full.placement.pinned.push("here".into());
         full.placement.spread = Some("zone".to_owned());
         full.placement.accelerators = Some(AcceleratorRequest { name: "gpu".to_owned(), count: 2 });
