@@ -16,6 +16,7 @@ use crate::rack::Rack;
 use crate::sizes::{PoolSizes, Sizes};
 use crate::status::ClusterStatus;
 use crate::step::Step;
+use clowder_core::reconcile::Backoff;
 use clowder_core::{BoxError, chain};
 use futures::{StreamExt, stream};
 use std::collections::BTreeSet;
@@ -120,22 +121,13 @@ impl Reconciler {
     /// person can mend ends it.
     ///
     /// # Errors
-    /// [`OxideError`] where [it is for a person](OxideError::is_for_a_person).
+    /// It returns with the [`OxideError`] that [is for a person](OxideError::is_for_a_person).
     pub async fn run(mut self) -> OxideError {
-        let mut failures = 0_u32;
         loop {
-            let wait = match self.round(Instant::now()).await {
-                Ok(round) => {
-                    failures = 0;
-                    if round.settled { self.parts.limits.look } else { self.parts.limits.poll }
-                }
-                Err(RoundError::Rack(error)) if error.is_for_a_person() => return error,
-                Err(_) => {
-                    failures = failures.saturating_add(1);
-                    self.parts.limits.again.wait(failures)
-                }
-            };
-            self.rest(wait).await;
+            if let Err(error) = self.settle().await {
+                return error;
+            }
+            self.rest(self.parts.limits.look).await;
         }
     }
 
@@ -144,13 +136,15 @@ impl Reconciler {
     /// # Errors
     /// [`OxideError`] where [it is for a person](OxideError::is_for_a_person).
     pub async fn settle(&mut self) -> Result<(), OxideError> {
-        let mut failures = 0_u32;
+        let poll = Backoff { first: self.parts.limits.poll, most: self.parts.limits.poll * 8 };
+        let (mut idle, mut failures) = (0_u32, 0_u32);
         loop {
             let wait = match self.round(Instant::now()).await {
                 Ok(Round { settled: true, .. }) => return Ok(()),
-                Ok(_) => {
+                Ok(Round { steps, .. }) => {
                     failures = 0;
-                    self.parts.limits.poll
+                    idle = if steps == 0 { idle.saturating_add(1) } else { 0 };
+                    poll.wait(idle)
                 }
                 Err(RoundError::Rack(error)) if error.is_for_a_person() => return Err(error),
                 Err(_) => {

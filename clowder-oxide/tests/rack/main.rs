@@ -4,4 +4,5 @@ mod cluster;
 mod crashes;
 mod faults;
 mod refusals;
+mod running;
 mod support;
