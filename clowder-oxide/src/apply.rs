@@ -114,7 +114,7 @@ impl Hands<'_> {
         if tag.is_some_and(|tag| !self.cluster.owns(tag.as_ref(), &Part::Network)) {
             return Err(StepError::Foreign { name: ours.name.to_string() });
         }
-        Ok(self.rack.set_firewall(request::firewall::with_rule(rules, ours)).await?)
+        Ok(self.rack.set_firewall(request::firewall::with_rule(rules, &ours)).await?)
     }
 
     async fn create_machine(

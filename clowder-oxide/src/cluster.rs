@@ -202,7 +202,7 @@ impl Cluster {
     /// [`InvalidCluster`], for the first thing that is wrong.
     pub fn new(spec: ClusterSpec) -> Result<Self, InvalidCluster> {
         let count = spec.servers.count;
-        if count % 2 == 0 || count > MAX_SERVERS {
+        if count.is_multiple_of(2) || count > MAX_SERVERS {
             return Err(InvalidCluster::Servers(count));
         }
         check_name("project", &spec.project)?;

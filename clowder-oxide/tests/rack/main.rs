@@ -1,5 +1,7 @@
 //! The library against a simulated rack, over HTTP.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod cluster;
 mod crashes;
 mod faults;
