@@ -18,16 +18,18 @@ use crate::status::ClusterStatus;
 use crate::step::Step;
 use clowder_core::reconcile::Backoff;
 use clowder_core::{BoxError, chain};
-use futures::{StreamExt, stream};
-use std::collections::BTreeSet;
+use futures::{FutureExt, StreamExt, stream};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 mod foresee;
+mod imports;
 mod told;
 
+pub use foresee::Foreseen;
+use imports::Imports;
 use told::Told;
 
 /// What a cluster is made with.
@@ -71,7 +73,9 @@ pub struct Round {
 
 /// Makes a cluster what it is to be, and keeps it so.
 pub struct Reconciler {
-    parts: Parts,
+    parts: Arc<Parts>,
+    /// Images that are being written: it takes long, and nothing else waits for it.
+    imports: Imports,
     history: History,
     told: Told,
     status: watch::Sender<ClusterStatus>,
@@ -94,7 +98,8 @@ impl Reconciler {
             ..ClusterStatus::default()
         };
         Self {
-            parts,
+            parts: Arc::new(parts),
+            imports: Imports::default(),
             history: History::default(),
             told: Told::default(),
             status: watch::Sender::new(status),
@@ -156,10 +161,11 @@ impl Reconciler {
         }
     }
 
-    async fn rest(&self, wait: Duration) {
+    async fn rest(&mut self, wait: Duration) {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = self.changed.notified() => {}
+            (step, outcome) = self.imports.next() => self.took(step, &outcome, Instant::now()),
         }
     }
 
@@ -186,6 +192,9 @@ impl Reconciler {
                 return Err(error);
             }
         };
+        while let Some((step, outcome)) = self.imports.next().now_or_never() {
+            self.took(step, &outcome, now);
+        }
         self.history.observe(&self.parts.cluster, &look.seen, &look.nodes, now);
         let plan = self.plan(&look, now);
         for (instance, part, why) in &plan.condemned {
@@ -235,59 +244,52 @@ impl Reconciler {
     }
 
     async fn take(&mut self, steps: Vec<Step>, look: &Look, now: Instant) {
-        let hands = Hands {
-            rack: &self.parts.rack,
-            cluster: &self.parts.cluster,
-            setup: &self.parts.setup,
-            nodes: self.parts.nodes.as_ref(),
-            limits: &self.parts.limits,
-            progress: self.parts.progress.as_ref(),
-            seen: &look.seen,
-        };
+        let parts = Arc::clone(&self.parts);
+        let hands = hands(&parts, &look.seen);
+        let (imports, steps): (Vec<_>, Vec<_>) =
+            steps.into_iter().partition(|step| matches!(step, Step::WriteImage { .. }));
+        for step in imports {
+            if let Step::WriteImage { disk, .. } = &step {
+                self.history.writes(*disk);
+            }
+            parts.progress.tell(&Event::Doing(step.clone()));
+            self.imports.begin(Arc::clone(&parts), step);
+        }
         let taken = stream::iter(steps).map(|step| async move {
             hands.progress.tell(&Event::Doing(step.clone()));
             let outcome = hands.take(&step).await;
             (step, outcome)
         });
-        let mut taken = taken.buffer_unordered(self.parts.limits.parallel.steps.max(1));
+        let mut taken = taken.buffer_unordered(parts.limits.parallel.steps.max(1));
         while let Some((step, outcome)) = taken.next().await {
-            let failure = outcome.as_ref().err().map(|error| Failure {
-                reason: chain(error),
-                for_want_of_room: matches!(error, StepError::Rack(OxideError::Quota { .. })),
-            });
-            if let (Step::Drain(node), Ok(Outcome::Done)) = (&step, &outcome) {
-                self.history.drained(node.clone());
-            }
-            self.history.took(&step, failure.clone(), &self.parts.limits, now);
-            self.parts.progress.tell(&match failure {
-                Some(failure) => Event::Failed { step, reason: failure.reason },
-                None => Event::Done(step),
-            });
+            self.took(step, &outcome, now);
         }
+    }
+
+    fn took(&mut self, step: Step, outcome: &Result<Outcome, StepError>, now: Instant) {
+        let failure = outcome.as_ref().err().map(|error| Failure {
+            reason: chain(error),
+            for_want_of_room: matches!(error, StepError::Rack(OxideError::Quota { .. })),
+        });
+        if let (Step::Drain(node), Ok(Outcome::Done)) = (&step, outcome) {
+            self.history.drained(node.clone());
+        }
+        self.history.took(&step, failure.clone(), &self.parts.limits, now);
+        self.parts.progress.tell(&match failure {
+            Some(failure) => Event::Failed { step, reason: failure.reason },
+            None => Event::Done(step),
+        });
     }
 }
 
-/// What would be done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Foreseen {
-    /// The steps, in their order.
-    pub steps: Vec<Step>,
-    /// What keeps it from going further.
-    pub problems: Vec<String>,
-    /// What a person may want to know of.
-    pub notes: Vec<String>,
-}
-
-impl std::fmt::Display for Foreseen {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.steps.is_empty() && self.problems.is_empty() {
-            writeln!(f, "nothing to do")?;
-        }
-        let mut seen = BTreeSet::new();
-        self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))?;
-        for step in self.steps.iter().filter(|step| seen.insert(*step)) {
-            writeln!(f, "{step}")?;
-        }
-        self.problems.iter().try_for_each(|problem| writeln!(f, "problem: {problem}"))
+fn hands<'a>(parts: &'a Parts, seen: &'a Seen) -> Hands<'a> {
+    Hands {
+        rack: &parts.rack,
+        cluster: &parts.cluster,
+        setup: &parts.setup,
+        nodes: parts.nodes.as_ref(),
+        limits: &parts.limits,
+        progress: parts.progress.as_ref(),
+        seen,
     }
 }
