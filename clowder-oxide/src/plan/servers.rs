@@ -143,19 +143,25 @@ fn is_server(view: &View<'_>, node: &NodeName) -> bool {
 }
 
 /// The fewest of so many that are more than half.
-pub(super) fn majority(members: usize) -> usize {
+fn majority(members: usize) -> usize {
     members / 2 + 1
 }
 
-/// Whether the control plane goes on working when this server leaves it: a majority is ready now, to take note of it, and a
-/// majority of those that stay is ready.
+/// Whether the control plane works: a majority of its members, as far as they count, is ready.
+fn works(view: &View<'_>, counts: impl Fn(&NodeName) -> bool) -> bool {
+    let nodes = view.nodes.iter().flatten();
+    let members = nodes.filter(|(name, _)| is_server(view, name) && counts(name));
+    let ready: Vec<bool> = members.map(|(_, status)| status.ready).collect();
+    !ready.is_empty() && ready.iter().filter(|ready| **ready).count() >= majority(ready.len())
+}
+
+/// Whether the control plane works now.
+pub(super) fn has_majority(view: &View<'_>) -> bool {
+    works(view, |_| true)
+}
+
+/// Whether the control plane goes on working when this server leaves it: it works now, to take note of it, and those that stay
+/// do, too.
 pub(super) fn may_lose(view: &View<'_>, node: &NodeName) -> bool {
-    let Some(nodes) = view.nodes else { return false };
-    let members = nodes.iter().filter(|(name, _)| is_server(view, name));
-    let ready = |of: &mut dyn Iterator<Item = bool>| of.filter(|ready| *ready).count();
-    let all: Vec<(bool, bool)> = members.map(|(name, status)| (name == node, status.ready)).collect();
-    let now = ready(&mut all.iter().map(|(_, ready)| *ready));
-    let stay: Vec<bool> = all.iter().filter(|(leaves, _)| !leaves).map(|(_, ready)| *ready).collect();
-    let then = ready(&mut stay.iter().copied());
-    !stay.is_empty() && now >= majority(all.len()) && then >= majority(stay.len())
+    has_majority(view) && works(view, |name| name != node)
 }

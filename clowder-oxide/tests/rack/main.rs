@@ -7,4 +7,5 @@ mod crashes;
 mod faults;
 mod refusals;
 mod running;
+mod secrets;
 mod support;
