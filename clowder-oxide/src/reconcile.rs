@@ -3,7 +3,7 @@
 
 use crate::apply::{Hands, Outcome, StepError};
 use crate::bootstrap::ClusterSetup;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, MissingProject};
 use crate::error::OxideError;
 use crate::history::{Failure, History, Nodes};
 use crate::infra::OxideInfra;
@@ -183,7 +183,7 @@ impl Reconciler {
     /// # Errors
     /// [`RoundError`]; then nothing was done.
     pub async fn round(&mut self, now: Instant) -> Result<Round, RoundError> {
-        let look = match self.look().await {
+        let look = match self.look_to_act().await {
             Ok(look) => look,
             Err(error) => {
                 let reason = chain(&error);
@@ -212,6 +212,16 @@ impl Reconciler {
         let steps = plan.steps.len();
         self.take(plan.steps, &look, now).await;
         Ok(Round { settled, steps })
+    }
+
+    /// Where there is nothing to act in, that is an error.
+    async fn look_to_act(&self) -> Result<Look, RoundError> {
+        let look = self.look().await?;
+        let spec = self.parts.cluster.spec();
+        if !look.seen.project && spec.missing_project == MissingProject::Refuse {
+            return Err(self.parts.rack.no_project(&spec.project).into());
+        }
+        Ok(look)
     }
 
     async fn look(&self) -> Result<Look, RoundError> {

@@ -21,6 +21,13 @@ pub(super) struct Stand {
 
 pub(super) fn plan(view: &View<'_>, servers: &[Machine<'_>], network: &Network, plan: &mut Plan) -> Stand {
     let problems = plan.problems.len();
+    if !servers.is_empty() && !view.begins() && view.over(view.history.silent(), view.limits.join) {
+        plan.problem(
+            "the cluster has not answered for a while: see that its API server's address can be reached from here, and the \
+             servers' serial consoles"
+                .to_owned(),
+        );
+    }
     let ready: Vec<&Machine<'_>> = servers.iter().filter(|server| server.is_ready(view)).collect();
     let join = ready.iter().find_map(|server| view.seen.addresses.get(&server.instance.id)).copied();
     let leaving = servers.iter().any(|server| server.condemned.is_some());

@@ -78,10 +78,12 @@ async fn nobody_at_the_address() {
 async fn an_unknown_project() {
     let mut spec = spec(1);
     spec.missing_project = MissingProject::Refuse;
-    let mut bench = Bench::new(options(), spec).await;
+    let bench = Bench::new(options(), spec).await;
     let mut controller = bench.controller();
-    let status = bench.rounds(&mut controller, 1).await;
-    assert_eq!(status.problems, ["there is no project clowder: create it, or name another"]);
+    let error = controller.settle().await.unwrap_err();
+    assert_eq!(error.to_string(), "127.0.0.1 has no project clowder: create it, or name another");
+    let foreseen = controller.foresee().await.unwrap();
+    assert_eq!(foreseen.problems, ["there is no project clowder: create it, or name another"]);
     assert_eq!(bench.rack.mutating_calls(), []);
 }
 
