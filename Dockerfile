@@ -23,9 +23,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     if [ -z "$cpu" ] && [ "$(uname -m)" = x86_64 ]; then cpu=x86-64-v3; fi; \
     export RUSTFLAGS="${cpu:+-C target-cpu=$cpu}"; \
     cargo build --release --locked --bin clowder --bin clowder-gateway --bin clowder-controller \
-        --bin clowder-runtime --bin clowder-storage; \
+        --bin clowder-runtime --bin clowder-storage --bin oxide-controller; \
     install -D --target-directory=/out target/release/clowder target/release/clowder-gateway \
-        target/release/clowder-controller target/release/clowder-runtime target/release/clowder-storage
+        target/release/clowder-controller target/release/clowder-runtime target/release/clowder-storage \
+        target/release/oxide-controller
 
 FROM docker.io/library/debian:${DEBIAN_RELEASE}-slim
 # Certificates for the sources of models, the C++ and OpenMP libraries for llama.cpp.
@@ -37,8 +38,8 @@ RUN apt-get update \
     && useradd --uid 10001 --gid 10001 --home-dir /var/lib/clowder --create-home --shell /usr/sbin/nologin clowder
 COPY --from=build /out/ /usr/local/bin/
 USER 10001:10001
-# Gateway, worker, storage manager, the controller's health.
-EXPOSE 3090 8000 8050 8081
+# Gateway, worker, storage manager, the controller's health, the controller of an Oxide rack.
+EXPOSE 3090 8000 8050 8081 8080
 CMD ["clowder", "--help"]
 ARG VERSION=0.1.0
 ARG REVISION=unknown

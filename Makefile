@@ -42,6 +42,7 @@ e2e: programs ## The real clients (openai for Python and Node) and curl against 
 e2e-cluster: programs ## Clowder on a real Kubernetes cluster, as its users install it (KUBECONFIG names another one)
 	@tools/prerequisites.sh clients
 	@clowder-k8s/tests/cluster.sh
+	@bins/oxide-controller/tests/cluster.sh
 	@tools/cluster/with-cluster.sh bins/clowder-controller/tests/cluster/run.sh $(TARGET)/release
 
 bench-cluster: programs ## Controller and gateway with 1,000 nodes and 10,000 Pods

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Checks k8s/ and charts/clowder without a cluster:
-#   check-manifests.sh           k8s/ is what the chart renders; everything is valid for all Kubernetes versions below
-#   check-manifests.sh --write   writes k8s/ and the chart's definition of Model anew first
+# Checks k8s/ and the charts without a cluster:
+#   check-manifests.sh           k8s/ and what oxide-controller installs are what the charts render; everything is valid for
+#                                all Kubernetes versions below
+#   check-manifests.sh --write   writes those and the chart's definition of Model anew first
 #
 # HELM names the helm to use; without it one is built as for the test cluster. The last line counts; any error ends with 1.
 set -euo pipefail
@@ -54,7 +55,15 @@ for file in "${files[@]}"; do
     } >"$work/k8s/$file.yaml"
 done
 cp k8s/00-namespace.yaml "$work/k8s/"
+# What oxide-controller installs of itself: its chart in its namespace.
+pivot=bins/oxide-controller/src/pivot
+mkdir "$work/pivot"
+{
+    echo '# Generated from charts/oxide-controller by tools/check-manifests.sh --write.'
+    "$HELM" template oxide-controller charts/oxide-controller --namespace oxide-controller-system | grep -v '^# Source: '
+} >"$work/pivot/manifests.yaml"
 if [ -n "$write" ]; then
+    cp "$work/pivot/manifests.yaml" $pivot/
     cp "$work"/k8s/*.yaml k8s/
     cp clowder-k8s/crd/models.yaml charts/clowder/crds/models.yaml
 fi
@@ -67,6 +76,8 @@ for values in "$here"/variants/*.yaml; do
     "$HELM" lint --strict --quiet charts/clowder --namespace "$name" --values "$values" >&2 || errors=$((errors + 1))
     render "$name" --values "$values" >"$work/variants/$name.yaml" || errors=$((errors + 1))
 done
+cp "$work/pivot/manifests.yaml" "$work/variants/oxide-controller-system.yaml"
+"$HELM" lint --strict --quiet charts/oxide-controller --namespace oxide-controller-system >&2 || errors=$((errors + 1))
 # Values that must be refused; the first line of each file is what the refusal must say.
 for values in "$here"/refused/*.yaml; do
     says=$(head -n 1 "$values" | cut -c 3-)
@@ -84,4 +95,4 @@ definitions=$(GOTOOLCHAIN=local GOFLAGS=-mod=mod go mod download -json "$operato
     python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')/example/prometheus-operator-crd
 "$kept/bin/python" $here/check.py --earlier-errors "$errors" --versions "${versions[@]}" \
     --crds charts/clowder/crds/models.yaml "$definitions"/monitoring.coreos.com_{service,pod}monitors.yaml \
-    --copies k8s "$work/k8s" charts/clowder/crds clowder-k8s/crd --installations k8s "$work"/variants/*.yaml
+    --copies k8s "$work/k8s" charts/clowder/crds clowder-k8s/crd $pivot "$work/pivot" --installations k8s "$work"/variants/*.yaml

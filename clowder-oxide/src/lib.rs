@@ -20,10 +20,12 @@ mod rack;
 mod reconcile;
 mod request;
 mod reserve;
+mod servers;
 mod sizes;
 mod status;
 mod step;
 mod tailnet;
+mod teardown;
 
 pub use apply::StepError;
 pub use cluster::{
@@ -42,7 +44,9 @@ pub use progress::{Event, Logged, Progress};
 pub use rack::{ImageProgress, Login, Rack};
 pub use reconcile::{Foreseen, Parts, Reconciler, Round, RoundError};
 pub use reserve::system_reserve;
+pub use servers::{SeenServers, servers};
 pub use sizes::{InMemorySizes, PoolSizes, Sizes};
 pub use status::{ClusterStatus, MachineStatus, PartStatus, Phase};
 pub use step::{Step, Target};
 pub use tailnet::{TAILSCALE_API, Tailnet, TailnetError};
+pub use teardown::{Removal, TearDownError, tear_down};

@@ -174,7 +174,8 @@ def check_references(all_documents, where, complete, tally):
             if account := pod.get("serviceAccountName"):
                 tally.rule(account in by_kind.get("ServiceAccount", {}), f"{at}: there is no ServiceAccount {account}")
             if priority := pod.get("priorityClassName"):
-                tally.rule(priority in by_kind.get("PriorityClass", {}), f"{at}: there is no PriorityClass {priority}")
+                known = priority in by_kind.get("PriorityClass", {}) or priority.startswith("system-")
+                tally.rule(known, f"{at}: there is no PriorityClass {priority}")
             if "selector" in spec:
                 tally.rule(selects(spec["selector"], template["metadata"]["labels"]), f"{at}: does not select its own Pods")
         if kind == "Service":

@@ -51,9 +51,15 @@ fn only_the_runtime_knows_llama_cpp_and_only_one_crate_kubernetes() {
 
 #[test]
 fn one_tls_provider() {
-    for package in
-        ["clowder", "clowder-storage", "clowder-balancer", "clowder-k8s", "clowder-oxide", "clowder-oxide-simulator"]
-    {
+    for package in [
+        "clowder",
+        "clowder-storage",
+        "clowder-balancer",
+        "clowder-k8s",
+        "clowder-oxide",
+        "clowder-oxide-simulator",
+        "oxide-controller",
+    ] {
         assert_absent(package, &["native-tls", "openssl-sys", "ring"]);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Rack;
 use crate::error::OxideError;
+use crate::request::name;
 use oxide::types::{self, NameOrId};
 use oxide::{
     ClientAffinityExt, ClientDisksExt, ClientFloatingIpsExt, ClientImagesExt, ClientInstancesExt, ClientProjectsExt,
@@ -69,6 +70,19 @@ impl Rack {
     pub(crate) async fn create_group(&self, body: types::AntiAffinityGroupCreate) -> Result<(), OxideError> {
         let call = self.client.anti_affinity_group_create().project(self.project.clone()).body(body);
         self.change("create an anti-affinity group", call.send()).await.map(drop)
+    }
+
+    /// One that is gone is fine.
+    pub(crate) async fn delete_floating_ip(&self, id: Uuid) -> Result<(), OxideError> {
+        let call = self.client.floating_ip_delete().floating_ip(NameOrId::Id(id));
+        gone(self.change("delete the floating IP", call.send()).await)
+    }
+
+    /// One that is gone is fine.
+    pub(crate) async fn delete_group(&self, group: &str) -> Result<(), OxideError> {
+        let call = self.client.anti_affinity_group_delete().project(self.project.clone());
+        let call = call.anti_affinity_group(NameOrId::Name(name(group)?));
+        gone(self.change("delete an anti-affinity group", call.send()).await)
     }
 
     /// Puts these in place of all rules there are.

@@ -1,0 +1,7 @@
+//! The real program against a simulated rack.
+
+mod support;
+
+mod errors;
+#[cfg(feature = "cluster-tests")]
+mod seed;

@@ -1,0 +1,197 @@
+//! Takes a cluster down: all that bears its tag goes, whatever it is in the middle of, and nothing else does.
+//!
+//! Images stay: they bear no tag, and other machines may start from them. So does the project.
+
+use crate::cluster::Cluster;
+use crate::error::OxideError;
+use crate::limits::Limits;
+use crate::observe::{Seen, observe};
+use crate::owner::Tag;
+use crate::rack::Rack;
+use crate::request;
+use clowder_core::chain;
+use oxide::types::{DiskState, InstanceState, SnapshotState, VpcFirewallRuleUpdateParams};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+/// One thing that is taken away.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Removal {
+    /// A machine is stopped.
+    Stop(Uuid, String),
+    /// A machine that has stopped is deleted.
+    DeleteMachine(Uuid, String),
+    /// An address is taken from the machine that has it.
+    DetachFloatingIp(Uuid, String),
+    /// An address is given back.
+    DeleteFloatingIp(Uuid, String),
+    /// The import to a disk is ended.
+    StopImport(Uuid, String),
+    /// A disk that was to take an image becomes one that can be deleted.
+    AbandonImport(Uuid, String),
+    /// A snapshot of a disk is deleted.
+    DeleteSnapshot(Uuid, String),
+    /// A disk is deleted.
+    DeleteDisk(Uuid, String),
+    /// A group of machines that are kept apart is deleted.
+    DeleteGroup(String),
+    /// Rules of the firewall are deleted.
+    DeleteRules(Vec<String>),
+}
+
+impl fmt::Display for Removal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stop(_, name) => write!(f, "stop {name}"),
+            Self::DeleteMachine(_, name) => write!(f, "delete {name}"),
+            Self::DetachFloatingIp(_, name) => write!(f, "detach floating IP {name}"),
+            Self::DeleteFloatingIp(_, name) => write!(f, "delete floating IP {name}"),
+            Self::StopImport(_, name) => write!(f, "end the unfinished import to disk {name}"),
+            Self::AbandonImport(_, name) => write!(f, "give up the unfinished import to disk {name}"),
+            Self::DeleteSnapshot(_, name) => write!(f, "delete snapshot {name}"),
+            Self::DeleteDisk(_, name) => write!(f, "delete disk {name}"),
+            Self::DeleteGroup(name) => write!(f, "delete anti-affinity group {name}"),
+            Self::DeleteRules(names) => write!(f, "delete the firewall's rules {}", names.join(", ")),
+        }
+    }
+}
+
+/// What can be taken away now, and what has to wait for that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Leftovers {
+    removals: Vec<Removal>,
+    waiting: BTreeSet<String>,
+}
+
+/// Why a cluster is not gone.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TearDownError {
+    /// The rack cannot be looked at.
+    #[error(transparent)]
+    Rack(#[from] OxideError),
+    /// It makes no progress any more.
+    #[error("some of the cluster does not go: {what}; look at it with the rack's own tools, then run this again")]
+    Stuck {
+        /// What is left, and what was said to the last try.
+        what: String,
+    },
+}
+
+/// Deletes all that bears the tag of a cluster, and says what was done by `tell`; returns how many steps that took. Doing it
+/// again, also after a crash, goes on from what is left.
+///
+/// # Errors
+/// [`TearDownError`].
+pub async fn tear_down(
+    rack: &Rack,
+    cluster: &Cluster,
+    limits: &Limits,
+    tell: impl Fn(&Removal),
+) -> Result<usize, TearDownError> {
+    let mut done = 0;
+    let mut moved = Instant::now();
+    let mut before = None;
+    loop {
+        let seen = observe(rack, cluster).await?;
+        let left = leftovers(&seen, cluster);
+        if left == Leftovers::default() {
+            return Ok(done);
+        }
+        // The same rest as before is no progress, whatever the rack answered.
+        if before.as_ref() != Some(&left) {
+            moved = Instant::now();
+        }
+        let mut failures = Vec::new();
+        for removal in &left.removals {
+            match take(rack, &seen, removal).await {
+                Ok(()) => {
+                    done += 1;
+                    tell(removal);
+                }
+                Err(error) if error.is_for_a_person() => return Err(error.into()),
+                Err(error) => failures.push(format!("{removal}: {}", chain(&error))),
+            }
+        }
+        if moved.elapsed() > limits.stop + limits.transition {
+            let rest = left.waiting.into_iter().map(|name| format!("{name} is in between"));
+            failures.extend(rest);
+            return Err(TearDownError::Stuck { what: failures.join(", ") });
+        }
+        let pause = if failures.is_empty() && left.waiting.is_empty() { Duration::ZERO } else { limits.poll };
+        before = Some(left);
+        sleep(pause).await;
+    }
+}
+
+fn leftovers(seen: &Seen, cluster: &Cluster) -> Leftovers {
+    let own = |tag: Option<&Tag>| tag.is_some_and(|tag| tag.cluster == cluster.spec().id);
+    let mut left = Leftovers::default();
+    for machine in seen.instances.iter().filter(|machine| own(machine.tag.as_ref())) {
+        match machine.state {
+            InstanceState::Stopped | InstanceState::Failed | InstanceState::Creating => {
+                left.removals.push(Removal::DeleteMachine(machine.id, machine.name.clone()));
+            }
+            InstanceState::Starting | InstanceState::Running | InstanceState::Rebooting => {
+                left.removals.push(Removal::Stop(machine.id, machine.name.clone()));
+            }
+            InstanceState::Destroyed => {}
+            InstanceState::Stopping | InstanceState::Migrating | InstanceState::Repairing => {
+                left.waiting.insert(machine.name.clone());
+            }
+        }
+    }
+    for address in seen.floating_ips.iter().filter(|address| own(address.tag.as_ref())) {
+        let removal = if address.instance.is_some() { Removal::DetachFloatingIp } else { Removal::DeleteFloatingIp };
+        left.removals.push(removal(address.id, address.name.clone()));
+    }
+    let disks: Vec<_> = seen.disks.iter().filter(|disk| own(disk.tag.as_ref())).collect();
+    for snapshot in seen.snapshots.iter().filter(|snapshot| disks.iter().any(|disk| disk.id == snapshot.disk)) {
+        if snapshot.state != SnapshotState::Destroyed {
+            left.removals.push(Removal::DeleteSnapshot(snapshot.id, snapshot.name.clone()));
+        }
+    }
+    for disk in disks {
+        let removal = match disk.state {
+            DiskState::Destroyed => continue,
+            DiskState::Detached | DiskState::Faulted | DiskState::Creating => Removal::DeleteDisk,
+            DiskState::ImportingFromBulkWrites => Removal::StopImport,
+            DiskState::ImportReady => Removal::AbandonImport,
+            _ => {
+                left.waiting.insert(disk.name.clone());
+                continue;
+            }
+        };
+        left.removals.push(removal(disk.id, disk.name.clone()));
+    }
+    let groups = seen.groups.iter().filter(|(_, tag)| own(tag.as_ref()));
+    left.removals.extend(groups.map(|(name, _)| Removal::DeleteGroup(name.clone())));
+    let rules = seen.rules.iter().filter(|rule| own(Tag::of(&rule.description).ok().as_ref()));
+    let rules: Vec<String> = rules.map(|rule| rule.name.to_string()).collect();
+    if !rules.is_empty() {
+        left.removals.push(Removal::DeleteRules(rules));
+    }
+    left
+}
+
+async fn take(rack: &Rack, seen: &Seen, removal: &Removal) -> Result<(), OxideError> {
+    match removal {
+        Removal::Stop(id, _) => rack.stop_instance(*id).await,
+        Removal::DeleteMachine(id, _) => rack.delete_instance(*id).await,
+        Removal::DetachFloatingIp(id, _) => rack.detach_floating_ip(*id).await,
+        Removal::DeleteFloatingIp(id, _) => rack.delete_floating_ip(*id).await,
+        Removal::StopImport(id, _) => rack.stop_import(*id).await,
+        Removal::AbandonImport(id, _) => rack.abandon_import(*id).await,
+        Removal::DeleteSnapshot(id, _) => rack.delete_snapshot(*id).await,
+        Removal::DeleteDisk(id, _) => rack.delete_disk(*id).await,
+        Removal::DeleteGroup(name) => rack.delete_group(name).await,
+        Removal::DeleteRules(names) => {
+            let rest = seen.rules.iter().filter(|rule| !names.contains(&rule.name)).cloned();
+            let rules = rest.map(request::firewall::kept).collect();
+            rack.set_firewall(VpcFirewallRuleUpdateParams { rules }).await
+        }
+    }
+}
