@@ -30,13 +30,17 @@ pub(super) fn plan(view: &View<'_>, servers: &[Machine<'_>], network: &Network, 
     }
     let ready: Vec<&Machine<'_>> = servers.iter().filter(|server| server.is_ready(view)).collect();
     let join = ready.iter().find_map(|server| view.seen.addresses.get(&server.instance.id)).copied();
-    let leaving = servers.iter().any(|server| server.condemned.is_some());
+    let goes = goes(view, servers);
     for server in servers {
         match server.condemned {
-            Some(condemned) => removal::plan(view, server, condemned.since, plan),
-            None => tend(view, server, leaving || !plan.condemned.is_empty(), plan),
+            Some(condemned) if goes.is_none_or(|id| id == server.instance.id) => {
+                removal::plan(view, server, condemned.since, plan);
+            }
+            Some(_) => plan.wait(format!("another server to be gone before {}", server.name)),
+            None => tend(view, server, goes.is_some() || !plan.condemned.is_empty(), plan),
         }
     }
+    let leaving = servers.iter().any(|server| server.condemned.is_some());
     if !leaving && plan.condemned.is_empty() && ready.len() == servers.len() {
         resize(view, servers, join, network, plan);
     }
@@ -47,6 +51,15 @@ pub(super) fn plan(view: &View<'_>, servers: &[Machine<'_>], network: &Network, 
         plan.problems.len() > problems || plan.steps.iter().any(|step| is_refused(view, step)) || has_workers(view);
     let may_join = grown || (ready.len() > count / 2 && stuck);
     Stand { join: join.filter(|_| may_join) }
+}
+
+/// The one server that goes now, of those that are to go: one that has left the cluster already, or one that can. Where none
+/// can, for the others are no majority, one of those others may have to go first.
+fn goes(view: &View<'_>, servers: &[Machine<'_>]) -> Option<Uuid> {
+    let condemned = || servers.iter().filter(|server| server.condemned.is_some());
+    let left = condemned().find(|server| server.node.is_none() || view.history.is_removed(&server.name.node()));
+    let can = || condemned().find(|server| may_lose(view, &server.name.node()));
+    left.or_else(can).map(|server| server.instance.id)
 }
 
 /// Whether this is a server that could not be created for a while.
