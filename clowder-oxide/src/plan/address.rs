@@ -19,7 +19,7 @@ pub(super) fn plan(view: &View<'_>, servers: &[Machine<'_>], plan: &mut Plan) {
         }
         Some(from) => plan.step(Step::DetachFloatingIp { id: address.id, from }),
         None => {
-            plan.step(Step::AttachFloatingIp { id: address.id, server: next.name.clone(), instance: next.instance.id })
+            plan.step(Step::AttachFloatingIp { id: address.id, server: next.name.clone(), instance: next.instance.id });
         }
     }
 }
