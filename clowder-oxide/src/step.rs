@@ -80,8 +80,6 @@ pub enum Step {
     /// Lead the API server's address to a server.
     AttachFloatingIp {
         /// The address.
-        ip: IpAddr,
-        /// Its identity.
         id: Uuid,
         /// The server.
         server: MachineName,
@@ -91,8 +89,6 @@ pub enum Step {
     /// Take the API server's address from whatever has it.
     DetachFloatingIp {
         /// The address.
-        ip: IpAddr,
-        /// Its identity.
         id: Uuid,
         /// The instance that has it.
         from: Uuid,
@@ -157,8 +153,8 @@ impl fmt::Display for Step {
             Self::CreateFloatingIp { name } => write!(f, "create floating IP {name}"),
             Self::CreateGroup { name } => write!(f, "create anti-affinity group {name}"),
             Self::SetFirewall { servers } => write!(f, "let clients to the API server of {}", servers.join(", ")),
-            Self::AttachFloatingIp { ip, server, .. } => write!(f, "lead address {ip} to {server}"),
-            Self::DetachFloatingIp { ip, .. } => write!(f, "take address {ip} from where it leads"),
+            Self::AttachFloatingIp { server, .. } => write!(f, "lead the API server's address to {server}"),
+            Self::DetachFloatingIp { .. } => f.write_str("take the API server's address from where it leads"),
             Self::CreateMachine { machine, part: Part::Servers, joins: None, .. } => {
                 write!(f, "create {machine}, the first server")
             }

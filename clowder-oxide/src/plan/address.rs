@@ -15,15 +15,12 @@ pub(super) fn plan(view: &View<'_>, servers: &[Machine<'_>], plan: &mut Plan) {
     match address.instance {
         Some(from) if from == next.instance.id => {}
         Some(_) if has.is_some_and(|server| !lets_go(server)) => {
-            plan.wait(format!("address {} to come loose", address.ip));
+            plan.wait(format!("the API server's address {} to come loose", address.ip));
         }
-        Some(from) => plan.step(Step::DetachFloatingIp { ip: address.ip, id: address.id, from }),
-        None => plan.step(Step::AttachFloatingIp {
-            ip: address.ip,
-            id: address.id,
-            server: next.name.clone(),
-            instance: next.instance.id,
-        }),
+        Some(from) => plan.step(Step::DetachFloatingIp { id: address.id, from }),
+        None => {
+            plan.step(Step::AttachFloatingIp { id: address.id, server: next.name.clone(), instance: next.instance.id });
+        }
     }
 }
 

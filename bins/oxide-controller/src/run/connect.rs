@@ -58,9 +58,9 @@ impl Program {
         }
         if let Some(url) = way {
             told.send_replace(Some(url.clone()));
-            self.write_kubeconfig(secrets, &url)?;
             let client = self.access.client().map_err(Error::Keeping)?;
             self.kept.write_state(&client, &state.files()?).await.map_err(Error::Keeping)?;
+            self.write_kubeconfig(secrets, &url)?;
         }
         Ok(())
     }

@@ -154,8 +154,7 @@ async fn the_seeds_command_brings_a_cluster_up_and_scales_it() {
     let world = World::new("100.66.43.1").await;
     let mut running = world.home.start(COMMAND);
     let rest = Rest::of(&mut running, &world.home).await;
-    running.says("its kubeconfig is").await;
-    running.says(SETTLED).await;
+    running.says_all(&["its kubeconfig is", SETTLED]).await;
     let control_plane = ["clowder-control-plane-0", "clowder-control-plane-1", "clowder-control-plane-2"];
     assert_eq!(world.instances(), [&control_plane[..], &["clowder-worker-0"]].concat());
     assert_eq!(world.nodes().await, world.instances());
@@ -181,8 +180,7 @@ async fn the_seeds_command_brings_a_cluster_up_and_scales_it() {
     // The number was asked for by REST; the flag asks for another.
     let mut again = world.home.start(&COMMAND.replace("--worker-count 1", "--worker-count 2"));
     world.rack.forget_calls();
-    again.says("is unchanged").await;
-    again.says(SETTLED).await;
+    again.says_all(&["is unchanged", SETTLED]).await;
     again.end().await;
     assert_eq!(world.rack.mutating_calls(), [], "a second run changes nothing");
 
@@ -236,7 +234,7 @@ async fn lost_secrets_are_found_in_the_cluster_and_never_made_anew() {
     let words = format!("{COMMAND} --control-plane-count 1 --worker-count=0");
     let words = words.replace("--worker-count 1", "");
     let mut running = world.home.start(&words);
-    running.says(SETTLED).await;
+    running.says_all(&["its kubeconfig is", SETTLED]).await;
     running.end().await;
     let state = world.home.path().join(".local/state/oxide-controller/clowder");
     let secrets = std::fs::read_to_string(state.join("secrets.json")).unwrap();

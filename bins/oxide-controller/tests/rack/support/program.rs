@@ -104,10 +104,17 @@ pub(crate) struct Running {
 impl Running {
     /// Reads on until a line has this in it, and gives that line.
     pub(crate) async fn says(&mut self, what: &str) -> String {
+        self.says_all(&[what]).await
+    }
+
+    /// Reads on until there was a line for each of these, in whatever order, and gives the last.
+    pub(crate) async fn says_all(&mut self, what: &[&str]) -> String {
+        let mut left = what.to_vec();
         let search = async {
             while let Some(line) = self.lines.next_line().await.unwrap() {
                 self.said.push(line.clone());
-                if line.contains(what) {
+                left.retain(|what| !line.contains(what));
+                if left.is_empty() {
                     return Some(line);
                 }
             }
@@ -115,8 +122,8 @@ impl Running {
         };
         match tokio::time::timeout(PATIENCE, search).await {
             Ok(Some(line)) => line,
-            Ok(None) => panic!("it ended before it said {what:?}: {:#?}", self.said),
-            Err(_) => panic!("it did not say {what:?}: {:#?}", self.said),
+            Ok(None) => panic!("it ended before it said {left:?}: {:#?}", self.said),
+            Err(_) => panic!("it did not say {left:?}: {:#?}", self.said),
         }
     }
 
