@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # cloud-init 22.4 and 25.1.
 releases=(bookworm trixie)
-packages=cloud-init,curl,ca-certificates,e2fsprogs,openssl
+packages=(cloud-init curl ca-certificates e2fsprogs openssl systemd)
 here=clowder-oxide/tests/bootstrap
 target=${CARGO_TARGET_DIR:-target}
 
@@ -18,24 +18,30 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # root RELEASE: the folder of that Debian, made once; the name says what is in it.
-root() { echo "${XDG_CACHE_HOME:-$HOME/.cache}/clowder/cloud-init/$1-$(sha256sum <<<"$packages" | cut -c 1-16)"; }
+root() { echo "${XDG_CACHE_HOME:-$HOME/.cache}/clowder/cloud-init/$1-$(sha256sum <<<"${packages[*]}" | cut -c 1-16)"; }
 
-# make_root RELEASE: from where this machine has its own packages, if it is a Debian.
+# make_root RELEASE: from where this machine has its own packages, if it is a Debian. debootstrap does not understand what
+# cloud-init depends on, apt does.
 make_root() {
-    local root mirror
+    local root part mirror
     root=$(root "$1")
+    part=$root.part
     [ -d "$root" ] && return
     # shellcheck disable=SC2016
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)
-    rm -rf "$root.part"
-    mkdir -p "$root.part"
-    if ! debootstrap --variant=minbase --include="$packages" "$1" "$root.part" ${mirror:+"$mirror"} >"$work/$1.log" 2>&1; then
+    rm -rf "$part"
+    mkdir -p "$part"
+    if ! {
+        debootstrap --variant=minbase "$1" "$part" ${mirror:+"$mirror"} &&
+            chroot "$part" apt-get update -q &&
+            chroot "$part" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}"
+    } >"$work/$1.log" 2>&1; then
         tail -n 20 "$work/$1.log" >&2
         echo "Debian $1 cannot be installed into $root" >&2
         return 1
     fi
-    rm -rf "$root.part"/var/cache/apt/archives/*.deb "$root.part"/var/lib/apt/lists/* "$root.part"/usr/share/{doc,man,locale}
-    mv "$root.part" "$root"
+    rm -rf "$part"/var/cache/apt/archives/*.deb "$part"/var/lib/apt/lists/* "$part"/usr/share/{doc,man,locale}
+    mv "$part" "$root"
 }
 
 # Both at once: most of it is waiting for packages.

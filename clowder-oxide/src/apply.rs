@@ -13,6 +13,7 @@ use crate::rack::Rack;
 use crate::request;
 use crate::request::instance::NewMachine;
 use crate::step::Step;
+use clowder_core::BoxError;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use uuid::Uuid;
@@ -36,6 +37,9 @@ pub enum StepError {
         #[source]
         source: UserDataError,
     },
+    /// It broke off.
+    #[error("it broke off, which is a fault of this program")]
+    Broken(#[source] BoxError),
     /// Something of somebody else's has the name.
     #[error("firewall rule {name} is not the cluster's: rename or delete it")]
     Foreign {
@@ -114,7 +118,7 @@ impl Hands<'_> {
         if tag.is_some_and(|tag| !self.cluster.owns(tag.as_ref(), &Part::Network)) {
             return Err(StepError::Foreign { name: ours.name.to_string() });
         }
-        Ok(self.rack.set_firewall(request::firewall::with_rule(rules, ours)).await?)
+        Ok(self.rack.set_firewall(request::firewall::with_rule(rules, &ours)).await?)
     }
 
     async fn create_machine(

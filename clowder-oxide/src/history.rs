@@ -10,6 +10,7 @@ use crate::owner::Part;
 use crate::step::Step;
 use clowder_core::NodeName;
 use oxide::types::InstanceState;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -82,6 +83,10 @@ pub(crate) struct Failure {
 struct Imports {
     /// Those that were there at the first look, and those that were written to.
     used: BTreeSet<Uuid>,
+    /// Those that are being written to.
+    writing: BTreeSet<Uuid>,
+    /// Images that could not be written, by name.
+    failed: BTreeMap<String, Taken>,
 }
 
 impl History {
@@ -118,8 +123,11 @@ impl History {
         }
         let disks: BTreeSet<Uuid> = seen.disks.iter().map(|disk| disk.id).collect();
         match &mut self.imports {
-            Some(imports) => imports.used.retain(|disk| disks.contains(disk)),
-            None => self.imports = Some(Imports { used: disks }),
+            Some(imports) => {
+                imports.used.retain(|disk| disks.contains(disk));
+                imports.failed.retain(|image, _| seen.image(image).is_none());
+            }
+            None => self.imports = Some(Imports { used: disks, ..Imports::default() }),
         }
     }
 
@@ -187,6 +195,22 @@ impl History {
         self.imports.as_ref().is_none_or(|imports| imports.used.contains(&disk))
     }
 
+    /// An image is being written to this disk, until that step was taken.
+    pub(crate) fn writes(&mut self, disk: Uuid) {
+        let imports = self.imports.get_or_insert_default();
+        imports.used.insert(disk);
+        imports.writing.insert(disk);
+    }
+
+    pub(crate) fn is_writing(&self, disk: Uuid) -> bool {
+        self.imports.as_ref().is_some_and(|imports| imports.writing.contains(&disk))
+    }
+
+    /// How often an image could not be written, and when it is tried again.
+    pub(crate) fn unwritten(&self, image: &str) -> Option<&Taken> {
+        self.imports.as_ref().and_then(|imports| imports.failed.get(image))
+    }
+
     pub(crate) fn taken(&self, step: &Step) -> Option<&Taken> {
         self.taken.get(step)
     }
@@ -194,19 +218,28 @@ impl History {
     /// A step was taken. Planned again, it waits.
     pub(crate) fn took(&mut self, step: &Step, failure: Option<Failure>, limits: &Limits, now: Instant) {
         match (step, &mut self.imports) {
-            (Step::WriteImage { disk, .. }, Some(imports)) => drop(imports.used.insert(*disk)),
+            (Step::WriteImage { image, disk }, Some(imports)) => {
+                imports.writing.remove(disk);
+                if failure.is_some() {
+                    take(imports.failed.entry(image.name.clone()), failure.clone(), limits, now);
+                }
+            }
             (Step::RemoveNode(node), _) if failure.is_none() => drop(self.removed.insert(node.clone())),
             (Step::DetachFloatingIp { from, .. }, _) => self.address = Some((*from, now)),
             _ => {}
         }
-        let taken = self.taken.entry(step.clone()).or_insert(Taken { times: 0, again_at: now, failure: None });
-        taken.times = taken.times.saturating_add(1);
-        taken.again_at = now + limits.again.wait(taken.times);
-        taken.failure = failure;
+        take(self.taken.entry(step.clone()), failure, limits, now);
     }
 
     /// Steps that are not wanted any more have helped, or something else has.
     pub(crate) fn retain(&mut self, wanted: &BTreeSet<Step>) {
         self.taken.retain(|step, _| wanted.contains(step));
     }
+}
+
+fn take<K: Ord>(entry: Entry<'_, K, Taken>, failure: Option<Failure>, limits: &Limits, now: Instant) {
+    let taken = entry.or_insert(Taken { times: 0, again_at: now, failure: None });
+    taken.times = taken.times.saturating_add(1);
+    taken.again_at = now + limits.again.wait(taken.times);
+    taken.failure = failure;
 }

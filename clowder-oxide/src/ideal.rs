@@ -4,7 +4,6 @@ use crate::cluster::Cluster;
 use crate::disk::DiskName;
 use crate::history::{History, Nodes};
 use crate::machine::MachineName;
-use crate::nodes::NodeStatus;
 use crate::observe::{Seen, SeenDisk, SeenFloatingIp, SeenImage, SeenInstance, SeenSnapshot};
 use crate::owner::{Part, Tag};
 use crate::request::firewall::{api_rule, rule_name};
@@ -50,7 +49,7 @@ impl Ideal {
                 state: DiskState::ImportReady,
             }),
             Step::WriteImage { image, disk } => {
-                self.disk(*disk, DiskState::Detached);
+                self.disk(*disk, &DiskState::Detached);
                 self.seen.snapshots.push(SeenSnapshot {
                     id,
                     name: import_name(cluster.spec(), &image.name),
@@ -61,8 +60,8 @@ impl Ideal {
             Step::CreateImage { image, .. } => {
                 self.seen.images.push(SeenImage { id, name: image.clone(), size: 0, own: true });
             }
-            Step::StopImport { disk, .. } => self.disk(*disk, DiskState::ImportReady),
-            Step::AbandonImport { disk, .. } => self.disk(*disk, DiskState::Detached),
+            Step::StopImport { disk, .. } => self.disk(*disk, &DiskState::ImportReady),
+            Step::AbandonImport { disk, .. } => self.disk(*disk, &DiskState::Detached),
             Step::DeleteSnapshot { snapshot, .. } => self.seen.snapshots.retain(|seen| seen.id != *snapshot),
             Step::DeleteDisk { disk, .. } => self.seen.disks.retain(|seen| seen.id != *disk),
             Step::CreateFloatingIp { name } => {
@@ -93,7 +92,7 @@ impl Ideal {
         }
     }
 
-    fn disk(&mut self, id: Uuid, state: DiskState) {
+    fn disk(&mut self, id: Uuid, state: &DiskState) {
         self.seen.disks.iter_mut().filter(|disk| disk.id == id).for_each(|disk| disk.state = state.clone());
     }
 
@@ -151,7 +150,7 @@ impl Ideal {
         let Some(instance) = self.seen.instances.iter_mut().find(|instance| instance.id == id) else { return };
         instance.state = InstanceState::Running;
         let node = clowder_core::NodeName(instance.name.clone());
-        self.nodes.get_or_insert_default().entry(node).or_insert(NodeStatus::default()).ready = true;
+        self.nodes.get_or_insert_default().entry(node).or_default().ready = true;
     }
 
     fn stop(&mut self, id: Uuid) {

@@ -41,7 +41,7 @@ pub struct Limits {
     pub parallel: Parallel,
     /// Between two looks at a cluster where nothing is to be done.
     pub look: Duration,
-    /// Between two looks at a cluster where something is under way.
+    /// Between two looks at a cluster where something is under way; up to eight times as long while nothing can be done.
     pub poll: Duration,
 }
 

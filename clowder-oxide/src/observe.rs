@@ -139,7 +139,7 @@ impl Seen {
 /// [`OxideError`], for the first list that cannot be had.
 pub(crate) async fn observe(rack: &Rack, cluster: &Cluster) -> Result<Seen, OxideError> {
     if rack.find_project().await?.is_none() {
-        let images = rack.silo_images().await?.into_iter().map(image).collect();
+        let images = rack.silo_images().await?.iter().map(image).collect();
         return Ok(Seen { images, ..Seen::default() });
     }
     let (instances, disks, images, silo_images, snapshots, floating_ips, groups, rules) = futures::try_join!(
@@ -154,11 +154,11 @@ pub(crate) async fn observe(rack: &Rack, cluster: &Cluster) -> Result<Seen, Oxid
     )?;
     let mut seen = Seen {
         project: true,
-        instances: instances.into_iter().map(instance).collect(),
-        disks: disks.into_iter().map(disk).collect(),
-        images: images.into_iter().chain(silo_images).map(image).collect(),
-        snapshots: snapshots.into_iter().map(snapshot).collect(),
-        floating_ips: floating_ips.into_iter().map(floating_ip).collect(),
+        instances: instances.iter().map(instance).collect(),
+        disks: disks.iter().map(disk).collect(),
+        images: images.iter().chain(&silo_images).map(image).collect(),
+        snapshots: snapshots.iter().map(snapshot).collect(),
+        floating_ips: floating_ips.iter().map(floating_ip).collect(),
         groups: groups.into_iter().map(|group| (group.name.to_string(), tag(&group.description))).collect(),
         rules,
         addresses: BTreeMap::new(),
@@ -174,7 +174,7 @@ fn tag(description: &str) -> Option<Tag> {
     Tag::of(description).ok()
 }
 
-fn instance(instance: types::Instance) -> SeenInstance {
+fn instance(instance: &types::Instance) -> SeenInstance {
     SeenInstance {
         id: instance.id,
         name: instance.name.to_string(),
@@ -185,19 +185,19 @@ fn instance(instance: types::Instance) -> SeenInstance {
     }
 }
 
-fn disk(disk: types::Disk) -> SeenDisk {
-    SeenDisk { id: disk.id, name: disk.name.to_string(), tag: tag(&disk.description), state: disk.state }
+fn disk(disk: &types::Disk) -> SeenDisk {
+    SeenDisk { id: disk.id, name: disk.name.to_string(), tag: tag(&disk.description), state: disk.state.clone() }
 }
 
-fn image(image: types::Image) -> SeenImage {
+fn image(image: &types::Image) -> SeenImage {
     SeenImage { id: image.id, name: image.name.to_string(), size: image.size.0, own: image.project_id.is_some() }
 }
 
-fn snapshot(snapshot: types::Snapshot) -> SeenSnapshot {
+fn snapshot(snapshot: &types::Snapshot) -> SeenSnapshot {
     SeenSnapshot { id: snapshot.id, name: snapshot.name.to_string(), disk: snapshot.disk_id, state: snapshot.state }
 }
 
-fn floating_ip(ip: types::FloatingIp) -> SeenFloatingIp {
+fn floating_ip(ip: &types::FloatingIp) -> SeenFloatingIp {
     SeenFloatingIp {
         id: ip.id,
         name: ip.name.to_string(),

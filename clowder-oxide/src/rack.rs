@@ -81,6 +81,11 @@ impl Rack {
         Self { retry, ..self }
     }
 
+    /// What to say where there is no such project.
+    pub(crate) fn no_project(&self, project: &str) -> OxideError {
+        OxideError::UnknownProject { host: self.host.clone(), project: project.to_owned() }
+    }
+
     /// Asks something that changes nothing, again where that may help.
     async fn ask<T, F>(&self, what: &str, call: impl Fn() -> F) -> Result<T, OxideError>
     where

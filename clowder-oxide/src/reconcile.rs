@@ -3,7 +3,7 @@
 
 use crate::apply::{Hands, Outcome, StepError};
 use crate::bootstrap::ClusterSetup;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, MissingProject};
 use crate::error::OxideError;
 use crate::history::{Failure, History, Nodes};
 use crate::infra::OxideInfra;
@@ -16,17 +16,20 @@ use crate::rack::Rack;
 use crate::sizes::{PoolSizes, Sizes};
 use crate::status::ClusterStatus;
 use crate::step::Step;
+use clowder_core::reconcile::Backoff;
 use clowder_core::{BoxError, chain};
-use futures::{StreamExt, stream};
-use std::collections::BTreeSet;
+use futures::{FutureExt, StreamExt, stream};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 mod foresee;
+mod imports;
 mod told;
 
+pub use foresee::Foreseen;
+use imports::Imports;
 use told::Told;
 
 /// What a cluster is made with.
@@ -70,7 +73,9 @@ pub struct Round {
 
 /// Makes a cluster what it is to be, and keeps it so.
 pub struct Reconciler {
-    parts: Parts,
+    parts: Arc<Parts>,
+    /// Images that are being written: it takes long, and nothing else waits for it.
+    imports: Imports,
     history: History,
     told: Told,
     status: watch::Sender<ClusterStatus>,
@@ -93,7 +98,8 @@ impl Reconciler {
             ..ClusterStatus::default()
         };
         Self {
-            parts,
+            parts: Arc::new(parts),
+            imports: Imports::default(),
             history: History::default(),
             told: Told::default(),
             status: watch::Sender::new(status),
@@ -120,22 +126,13 @@ impl Reconciler {
     /// person can mend ends it.
     ///
     /// # Errors
-    /// [`OxideError`] where [it is for a person](OxideError::is_for_a_person).
+    /// It returns with the [`OxideError`] that [is for a person](OxideError::is_for_a_person).
     pub async fn run(mut self) -> OxideError {
-        let mut failures = 0_u32;
         loop {
-            let wait = match self.round(Instant::now()).await {
-                Ok(round) => {
-                    failures = 0;
-                    if round.settled { self.parts.limits.look } else { self.parts.limits.poll }
-                }
-                Err(RoundError::Rack(error)) if error.is_for_a_person() => return error,
-                Err(_) => {
-                    failures = failures.saturating_add(1);
-                    self.parts.limits.again.wait(failures)
-                }
-            };
-            self.rest(wait).await;
+            if let Err(error) = self.settle().await {
+                return error;
+            }
+            self.rest(self.parts.limits.look).await;
         }
     }
 
@@ -144,13 +141,15 @@ impl Reconciler {
     /// # Errors
     /// [`OxideError`] where [it is for a person](OxideError::is_for_a_person).
     pub async fn settle(&mut self) -> Result<(), OxideError> {
-        let mut failures = 0_u32;
+        let poll = Backoff { first: self.parts.limits.poll, most: self.parts.limits.poll * 8 };
+        let (mut idle, mut failures) = (0_u32, 0_u32);
         loop {
             let wait = match self.round(Instant::now()).await {
                 Ok(Round { settled: true, .. }) => return Ok(()),
-                Ok(_) => {
+                Ok(Round { steps, .. }) => {
                     failures = 0;
-                    self.parts.limits.poll
+                    idle = if steps == 0 { idle.saturating_add(1) } else { 0 };
+                    poll.wait(idle)
                 }
                 Err(RoundError::Rack(error)) if error.is_for_a_person() => return Err(error),
                 Err(_) => {
@@ -162,10 +161,11 @@ impl Reconciler {
         }
     }
 
-    async fn rest(&self, wait: Duration) {
+    async fn rest(&mut self, wait: Duration) {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = self.changed.notified() => {}
+            (step, outcome) = self.imports.next() => self.took(step, &outcome, Instant::now()),
         }
     }
 
@@ -183,7 +183,7 @@ impl Reconciler {
     /// # Errors
     /// [`RoundError`]; then nothing was done.
     pub async fn round(&mut self, now: Instant) -> Result<Round, RoundError> {
-        let look = match self.look().await {
+        let look = match self.look_to_act().await {
             Ok(look) => look,
             Err(error) => {
                 let reason = chain(&error);
@@ -192,6 +192,9 @@ impl Reconciler {
                 return Err(error);
             }
         };
+        while let Some((step, outcome)) = self.imports.next().now_or_never() {
+            self.took(step, &outcome, now);
+        }
         self.history.observe(&self.parts.cluster, &look.seen, &look.nodes, now);
         let plan = self.plan(&look, now);
         for (instance, part, why) in &plan.condemned {
@@ -209,6 +212,16 @@ impl Reconciler {
         let steps = plan.steps.len();
         self.take(plan.steps, &look, now).await;
         Ok(Round { settled, steps })
+    }
+
+    /// Where there is nothing to act in, that is an error.
+    async fn look_to_act(&self) -> Result<Look, RoundError> {
+        let look = self.look().await?;
+        let spec = self.parts.cluster.spec();
+        if !look.seen.project && spec.missing_project == MissingProject::Refuse {
+            return Err(self.parts.rack.no_project(&spec.project).into());
+        }
+        Ok(look)
     }
 
     async fn look(&self) -> Result<Look, RoundError> {
@@ -241,59 +254,52 @@ impl Reconciler {
     }
 
     async fn take(&mut self, steps: Vec<Step>, look: &Look, now: Instant) {
-        let hands = Hands {
-            rack: &self.parts.rack,
-            cluster: &self.parts.cluster,
-            setup: &self.parts.setup,
-            nodes: self.parts.nodes.as_ref(),
-            limits: &self.parts.limits,
-            progress: self.parts.progress.as_ref(),
-            seen: &look.seen,
-        };
+        let parts = Arc::clone(&self.parts);
+        let hands = hands(&parts, &look.seen);
+        let (imports, steps): (Vec<_>, Vec<_>) =
+            steps.into_iter().partition(|step| matches!(step, Step::WriteImage { .. }));
+        for step in imports {
+            if let Step::WriteImage { disk, .. } = &step {
+                self.history.writes(*disk);
+            }
+            parts.progress.tell(&Event::Doing(step.clone()));
+            self.imports.begin(Arc::clone(&parts), step);
+        }
         let taken = stream::iter(steps).map(|step| async move {
             hands.progress.tell(&Event::Doing(step.clone()));
             let outcome = hands.take(&step).await;
             (step, outcome)
         });
-        let mut taken = taken.buffer_unordered(self.parts.limits.parallel.steps.max(1));
+        let mut taken = taken.buffer_unordered(parts.limits.parallel.steps.max(1));
         while let Some((step, outcome)) = taken.next().await {
-            let failure = outcome.as_ref().err().map(|error| Failure {
-                reason: chain(error),
-                for_want_of_room: matches!(error, StepError::Rack(OxideError::Quota { .. })),
-            });
-            if let (Step::Drain(node), Ok(Outcome::Done)) = (&step, &outcome) {
-                self.history.drained(node.clone());
-            }
-            self.history.took(&step, failure.clone(), &self.parts.limits, now);
-            self.parts.progress.tell(&match failure {
-                Some(failure) => Event::Failed { step, reason: failure.reason },
-                None => Event::Done(step),
-            });
+            self.took(step, &outcome, now);
         }
+    }
+
+    fn took(&mut self, step: Step, outcome: &Result<Outcome, StepError>, now: Instant) {
+        let failure = outcome.as_ref().err().map(|error| Failure {
+            reason: chain(error),
+            for_want_of_room: matches!(error, StepError::Rack(OxideError::Quota { .. })),
+        });
+        if let (Step::Drain(node), Ok(Outcome::Done)) = (&step, outcome) {
+            self.history.drained(node.clone());
+        }
+        self.history.took(&step, failure.clone(), &self.parts.limits, now);
+        self.parts.progress.tell(&match failure {
+            Some(failure) => Event::Failed { step, reason: failure.reason },
+            None => Event::Done(step),
+        });
     }
 }
 
-/// What would be done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Foreseen {
-    /// The steps, in their order.
-    pub steps: Vec<Step>,
-    /// What keeps it from going further.
-    pub problems: Vec<String>,
-    /// What a person may want to know of.
-    pub notes: Vec<String>,
-}
-
-impl std::fmt::Display for Foreseen {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.steps.is_empty() && self.problems.is_empty() {
-            writeln!(f, "nothing to do")?;
-        }
-        let mut seen = BTreeSet::new();
-        self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))?;
-        for step in self.steps.iter().filter(|step| seen.insert(*step)) {
-            writeln!(f, "{step}")?;
-        }
-        self.problems.iter().try_for_each(|problem| writeln!(f, "problem: {problem}"))
+fn hands<'a>(parts: &'a Parts, seen: &'a Seen) -> Hands<'a> {
+    Hands {
+        rack: &parts.rack,
+        cluster: &parts.cluster,
+        setup: &parts.setup,
+        nodes: parts.nodes.as_ref(),
+        limits: &parts.limits,
+        progress: parts.progress.as_ref(),
+        seen,
     }
 }

@@ -159,16 +159,18 @@ pub struct Group {
 }
 
 macro_rules! resources {
-    ($($row:ty: $kind:ident, $($view:ident).*, $parent:expr;)+) => {$(
+    ($($row:ty: $kind:ident, |$it:ident| $view:expr, $parent:expr;)+) => {$(
         impl Resource for $row {
             const KIND: Kind = Kind::$kind;
 
             fn id(&self) -> Uuid {
-                self.$($view.)*id
+                let $it = self;
+                $view.id
             }
 
             fn name(&self) -> &str {
-                &self.$($view.)*name
+                let $it = self;
+                &$view.name
             }
 
             fn parent(&self) -> Option<Uuid> {
@@ -179,16 +181,17 @@ macro_rules! resources {
     )+};
 }
 
+// How each is shown, and what it is in.
 resources! {
-    types::Project: Project, , |_| None;
-    types::FloatingIp: FloatingIp, , |row| Some(row.project_id);
-    types::VpcSubnet: Subnet, , |row| Some(row.vpc_id);
-    types::SshKey: SshKey, , |_| None;
-    types::SiloIpPool: IpPool, , |_| None;
-    Disk: Disk, view, |row| Some(row.view.project_id);
-    Snapshot: Snapshot, view, |row| Some(row.view.project_id);
-    Image: Image, view, |row| row.view.project_id;
-    Instance: Instance, view, |row| Some(row.view.project_id);
-    Vpc: Vpc, view, |row| Some(row.view.project_id);
-    Group: AntiAffinityGroup, view, |row| Some(row.view.project_id);
+    types::Project: Project, |row| row, |_| None;
+    types::FloatingIp: FloatingIp, |row| row, |row| Some(row.project_id);
+    types::VpcSubnet: Subnet, |row| row, |row| Some(row.vpc_id);
+    types::SshKey: SshKey, |row| row, |_| None;
+    types::SiloIpPool: IpPool, |row| row, |_| None;
+    Disk: Disk, |row| row.view, |row| Some(row.view.project_id);
+    Snapshot: Snapshot, |row| row.view, |row| Some(row.view.project_id);
+    Image: Image, |row| row.view, |row| row.view.project_id;
+    Instance: Instance, |row| row.view, |row| Some(row.view.project_id);
+    Vpc: Vpc, |row| row.view, |row| Some(row.view.project_id);
+    Group: AntiAffinityGroup, |row| row.view, |row| Some(row.view.project_id);
 }

@@ -28,12 +28,12 @@ pub enum Role {
     FirstServer,
     /// A further machine of the control plane.
     Server {
-        /// Where the servers are: a floating IP, or the address of any of them.
+        /// The address in the VPC of a server that runs. Once it has joined, it knows the others by itself.
         join: IpAddr,
     },
     /// A machine that runs workers.
     Agent {
-        /// Where the servers are.
+        /// As for a server.
         join: IpAddr,
     },
 }

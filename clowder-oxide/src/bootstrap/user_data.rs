@@ -243,8 +243,6 @@ mod tests {
         image(&mut same_name, "/b/k3s.tar");
         let mut no_archive = setup();
         image(&mut no_archive, "/a/k3s.zip");
-        // An agent's has the same size whatever the secrets; certificates differ in theirs by a byte or two.
-        let many_keys = ClusterSetup { ssh_keys: vec![format!("ssh-rsa {}", "A".repeat(1000)); 30], ..setup() };
         let refusals = [
             with(|setup| setup.ssh_keys = vec!["ssh-ed25519 AAAA".to_owned(), "-----BEGIN OPENSSH".to_owned()]),
             with(|setup| setup.ssh_keys = vec!["ssh-ed25519 AAAA ada\ndisable_root: false".to_owned()]),
@@ -254,10 +252,20 @@ mod tests {
             given(own, "node-role.kubernetes.io/worker"),
             first(&same_name),
             first(&no_archive),
-            user_data(&many_keys, &machine(), 1 << 34, &agent, &[], &BTreeMap::new()),
         ];
         let said: Vec<String> = refusals.into_iter().map(|refusal| refusal.unwrap_err().to_string()).collect();
         insta::assert_snapshot!(said.join("\n"));
+    }
+
+    #[test]
+    fn who_writes_too_much_is_told_what_takes_the_room() {
+        let refusal = first(&ClusterSetup { ssh_keys: vec![format!("ssh-rsa {}", "A".repeat(1000)); 30], ..setup() });
+        let Err(UserDataError::TooLarge { bytes, largest, .. }) = &refusal else { panic!("{refusal:?}") };
+        assert!(*bytes > MAX_USER_DATA);
+        assert_eq!(largest.0[0], ("SSH keys".to_owned(), 30 * 1008));
+        let said = refusal.as_ref().unwrap_err().to_string();
+        let end = "most room take SSH keys (30240), /usr/local/sbin/clowder-bootstrap (";
+        assert!(said.starts_with(&format!("user data for w-0 has {bytes} bytes")) && said.contains(end), "{said}");
     }
 
     #[test]

@@ -24,7 +24,12 @@ pub(super) fn plan(view: &View<'_>, plan: &mut Plan) {
             }
         }
     }
-    let left = view.seen.disks.iter().filter(|disk| is_ours(view, disk) && !importing.contains(&disk.name));
+    // An import that is not wanted any more is done before it is cleared away.
+    let left = view
+        .seen
+        .disks
+        .iter()
+        .filter(|disk| is_ours(view, disk) && !importing.contains(&disk.name) && !view.history.is_writing(disk.id));
     left.for_each(|disk| clear(view, disk, plan));
 }
 
@@ -36,6 +41,13 @@ fn import(view: &View<'_>, image: &ImageSpec, plan: &mut Plan) {
     let name = import_name(view.cluster.spec(), &image.name);
     let disk = view.seen.disks.iter().find(|disk| disk.name == name);
     let snapshot = view.seen.snapshots.iter().find(|snapshot| snapshot.name == name);
+    let failed = view.history.unwritten(&image.name);
+    if let Some(why) = failed.and_then(|failed| failed.failure.as_ref()) {
+        plan.problem(why.reason.clone());
+    }
+    if disk.is_some_and(|disk| view.history.is_writing(disk.id)) {
+        return plan.wait(format!("image {} to be imported", image.name));
+    }
     if disk.is_some_and(|disk| !is_ours(view, disk)) {
         return plan
             .problem(format!("disk {name} is in the way of an import and not the cluster's: delete or rename it"));
@@ -53,6 +65,9 @@ fn import(view: &View<'_>, image: &ImageSpec, plan: &mut Plan) {
                 plan.step(Step::DeleteSnapshot { snapshot: snapshot.id, name });
             }
         },
+        (None, None) if failed.is_some_and(|failed| failed.again_at > view.now) => {
+            plan.wait(format!("image {} to be imported again", image.name));
+        }
         (None, None) => plan.step(Step::CreateImportDisk(image.clone())),
         (Some(disk), None) if matches!(disk.state, DiskState::ImportReady) && !view.history.is_used(disk.id) => {
             plan.step(Step::WriteImage { image: image.clone(), disk: disk.id });

@@ -4,13 +4,14 @@ use super::servers::may_lose;
 use super::{Plan, View};
 use crate::disk::DiskName;
 use crate::machine::MachineName;
-use crate::owner::Part;
+use crate::owner::{Part, Tag};
 use crate::step::Step;
 use oxide::types::DiskState;
 use std::collections::BTreeSet;
 
 pub(super) fn plan(view: &View<'_>, plan: &mut Plan) {
     foreign(view, plan);
+    forgotten(view, plan);
     // Whoever has an instance's name has its node, too.
     let there: BTreeSet<&str> = view.seen.instances.iter().map(|instance| instance.name.as_str()).collect();
     for part in view.cluster.parts() {
@@ -33,6 +34,19 @@ fn foreign(view: &View<'_>, plan: &mut Plan) {
                 plan.notes
                     .push(format!("{what} {name} is not the cluster's: it is left alone, and its name is not used"));
             }
+        }
+    }
+}
+
+/// Machines of pools that are not described any more: perhaps somebody only left them out.
+fn forgotten(view: &View<'_>, plan: &mut Plan) {
+    for instance in &view.seen.instances {
+        let Some(Tag { cluster, part: Part::Pool(pool) }) = &instance.tag else { continue };
+        if *cluster == view.cluster.spec().id && !view.cluster.pools().contains_key(pool) {
+            plan.notes.push(format!(
+                "machine {} is of pool {pool}, which the cluster has no more: it is left as it is",
+                instance.name
+            ));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::address::lets_go;
 use super::machines::Machine;
-use super::servers::may_lose;
+use super::servers::{has_majority, may_lose};
 use super::{Plan, View};
 use crate::limits::DrainPolicy;
 use crate::nodes::NodeStatus;
@@ -18,6 +18,10 @@ pub(super) fn plan(view: &View<'_>, machine: &Machine<'_>, since: Instant, plan:
     let is_server = *machine.part == Part::Servers;
     if view.nodes.is_none() && (running || is_server) {
         return plan.wait(format!("the cluster to answer before {node} goes"));
+    }
+    if is_server && !has_majority(view) {
+        // Perhaps somebody has to rebuild the cluster from what is on its disks.
+        return plan.wait(format!("a majority of servers before {node} goes"));
     }
     if let Some(status) = machine.node {
         if is_server && !may_go(view, machine) {

@@ -21,15 +21,26 @@ pub(super) struct Stand {
 
 pub(super) fn plan(view: &View<'_>, servers: &[Machine<'_>], network: &Network, plan: &mut Plan) -> Stand {
     let problems = plan.problems.len();
+    if !servers.is_empty() && !view.begins() && view.over(view.history.silent(), view.limits.join) {
+        plan.problem(
+            "the cluster has not answered for a while: see that its API server's address can be reached from here, and the \
+             servers' serial consoles"
+                .to_owned(),
+        );
+    }
     let ready: Vec<&Machine<'_>> = servers.iter().filter(|server| server.is_ready(view)).collect();
     let join = ready.iter().find_map(|server| view.seen.addresses.get(&server.instance.id)).copied();
-    let leaving = servers.iter().any(|server| server.condemned.is_some());
+    let goes = goes(view, servers);
     for server in servers {
         match server.condemned {
-            Some(condemned) => removal::plan(view, server, condemned.since, plan),
-            None => tend(view, server, leaving || !plan.condemned.is_empty(), plan),
+            Some(condemned) if goes.is_none_or(|id| id == server.instance.id) => {
+                removal::plan(view, server, condemned.since, plan);
+            }
+            Some(_) => plan.wait(format!("another server to be gone before {}", server.name)),
+            None => tend(view, server, goes.is_some() || !plan.condemned.is_empty(), plan),
         }
     }
+    let leaving = servers.iter().any(|server| server.condemned.is_some());
     if !leaving && plan.condemned.is_empty() && ready.len() == servers.len() {
         resize(view, servers, join, network, plan);
     }
@@ -40,6 +51,15 @@ pub(super) fn plan(view: &View<'_>, servers: &[Machine<'_>], network: &Network, 
         plan.problems.len() > problems || plan.steps.iter().any(|step| is_refused(view, step)) || has_workers(view);
     let may_join = grown || (ready.len() > count / 2 && stuck);
     Stand { join: join.filter(|_| may_join) }
+}
+
+/// The one server that goes now, of those that are to go: one that has left the cluster already, or one that can. Where none
+/// can, for the others are no majority, one of those others may have to go first.
+fn goes(view: &View<'_>, servers: &[Machine<'_>]) -> Option<Uuid> {
+    let condemned = || servers.iter().filter(|server| server.condemned.is_some());
+    let left = condemned().find(|server| server.node.is_none() || view.history.is_removed(&server.name.node()));
+    let can = || condemned().find(|server| may_lose(view, &server.name.node()));
+    left.or_else(can).map(|server| server.instance.id)
 }
 
 /// Whether this is a server that could not be created for a while.
@@ -143,19 +163,25 @@ fn is_server(view: &View<'_>, node: &NodeName) -> bool {
 }
 
 /// The fewest of so many that are more than half.
-pub(super) fn majority(members: usize) -> usize {
+fn majority(members: usize) -> usize {
     members / 2 + 1
 }
 
-/// Whether the control plane goes on working when this server leaves it: a majority is ready now, to take note of it, and a
-/// majority of those that stay is ready.
+/// Whether the control plane works: a majority of its members, as far as they count, is ready.
+fn works(view: &View<'_>, counts: impl Fn(&NodeName) -> bool) -> bool {
+    let nodes = view.nodes.iter().flatten();
+    let members = nodes.filter(|(name, _)| is_server(view, name) && counts(name));
+    let ready: Vec<bool> = members.map(|(_, status)| status.ready).collect();
+    !ready.is_empty() && ready.iter().filter(|ready| **ready).count() >= majority(ready.len())
+}
+
+/// Whether the control plane works now.
+pub(super) fn has_majority(view: &View<'_>) -> bool {
+    works(view, |_| true)
+}
+
+/// Whether the control plane goes on working when this server leaves it: it works now, to take note of it, and those that stay
+/// do, too.
 pub(super) fn may_lose(view: &View<'_>, node: &NodeName) -> bool {
-    let Some(nodes) = view.nodes else { return false };
-    let members = nodes.iter().filter(|(name, _)| is_server(view, name));
-    let ready = |of: &mut dyn Iterator<Item = bool>| of.filter(|ready| *ready).count();
-    let all: Vec<(bool, bool)> = members.map(|(name, status)| (name == node, status.ready)).collect();
-    let now = ready(&mut all.iter().map(|(_, ready)| *ready));
-    let stay: Vec<bool> = all.iter().filter(|(leaves, _)| !leaves).map(|(_, ready)| *ready).collect();
-    let then = ready(&mut stay.iter().copied());
-    !stay.is_empty() && now >= majority(all.len()) && then >= majority(stay.len())
+    has_majority(view) && works(view, |name| name != node)
 }

@@ -106,10 +106,23 @@ impl World {
             let ready = others.iter().filter(|ready| **ready).count();
             assert!(ready > others.len() / 2, "{step} leaves {ready} of {} servers ready", others.len());
         }
+        if let Step::Delete(Target { machine, .. }) = step
+            && machine.prefix().as_str() == "clowder-control-plane-"
+        {
+            assert!(self.has_majority(), "{step} though the servers are no majority");
+        }
         if let Step::CreateMachine { machine, .. } = step {
             let name = machine.to_string();
             assert!(self.ideal.seen.instances.iter().all(|seen| seen.name != name), "{step}: there is one");
         }
+    }
+
+    /// Whether more than half of the servers that are members answer.
+    fn has_majority(&self) -> bool {
+        let nodes = self.ideal.nodes.iter().flatten();
+        let servers = nodes.filter(|(name, _)| name.0.starts_with("clowder-control-plane-"));
+        let ready: Vec<bool> = servers.map(|(_, status)| status.ready).collect();
+        ready.iter().filter(|ready| **ready).count() > ready.len() / 2
     }
 
     /// Until nothing is left to do; the steps that were taken.
@@ -247,6 +260,19 @@ fn what_servers_share_is_not_taken_from_somebody_else() {
           cluster another name"]
     );
     assert_eq!(world.names(""), Vec::<String>::new());
+}
+
+#[test]
+fn machines_of_a_pool_that_was_left_out_stay_and_are_told() {
+    let mut world = World::grown(1);
+    let mut fewer = spec();
+    fewer.pools.remove(&"workers".into());
+    world.cluster = Cluster::new(fewer).unwrap();
+    assert_eq!(world.settle(), Vec::<String>::new());
+    assert_eq!(
+        world.round().notes,
+        ["machine clowder-worker-0 is of pool workers, which the cluster has no more: it is left as it is"]
+    );
 }
 
 #[test]

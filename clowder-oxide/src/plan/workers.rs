@@ -57,7 +57,7 @@ fn surplus(view: &View<'_>, staying: &[&Machine<'_>], desired: usize) -> Vec<uui
 /// Helps a machine that is not well.
 fn tend(view: &View<'_>, machine: &Machine<'_>, nobody_leaves: bool, plan: &mut Plan) {
     let why = match health(view, machine) {
-        Health::Ready => return,
+        Health::Ready => return cordoned(machine, plan),
         Health::Coming(what) => return plan.wait(what),
         Health::Stopped => return plan.step(Step::Start(machine.target())),
         Health::Sick(why) => why,
@@ -70,6 +70,13 @@ fn tend(view: &View<'_>, machine: &Machine<'_>, nobody_leaves: bool, plan: &mut 
     } else {
         // Many that run and do not answer at once are a fault of the network rather than theirs.
         plan.wait(format!("another to be replaced before {node}, which {why}"));
+    }
+}
+
+/// A person's doing, or that of a removal which nobody wants any more: only a person knows.
+fn cordoned(machine: &Machine<'_>, plan: &mut Plan) {
+    if machine.node.is_some_and(|node| node.cordoned) {
+        plan.notes.push(format!("node {} is cordoned and takes no new Pods: uncordon it if it should", machine.name));
     }
 }
 

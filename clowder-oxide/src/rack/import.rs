@@ -47,7 +47,13 @@ impl Rack {
     ) -> Result<(), OxideError> {
         let source = Source::open(image).await?;
         let total = source.length;
-        let progress = |done| tell(ImageProgress { image: image.name.clone(), done, total });
+        let mut percent = None;
+        let mut progress = |done: u64| {
+            let now = done.saturating_mul(100) / total;
+            if percent.replace(now) != Some(now) {
+                tell(ImageProgress { image: image.name.clone(), done, total });
+            }
+        };
         progress(0);
         let id = NameOrId::Id(disk);
         self.change("begin an import", self.client.disk_bulk_write_import_start().disk(id.clone()).send()).await?;

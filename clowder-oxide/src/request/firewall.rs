@@ -42,7 +42,7 @@ pub(crate) fn api_rule(
 /// are, in their order.
 pub(crate) fn with_rule(
     rules: Vec<types::VpcFirewallRule>,
-    ours: types::VpcFirewallRuleUpdate,
+    ours: &types::VpcFirewallRuleUpdate,
 ) -> types::VpcFirewallRuleUpdateParams {
     let others = rules.into_iter().filter(|rule| rule.name != ours.name).map(kept);
     types::VpcFirewallRuleUpdateParams { rules: others.chain(std::iter::once(ours.clone())).collect() }
@@ -91,7 +91,7 @@ mod tests {
         };
         let old = api_rule(&spec, ["clowder-control-plane-0".to_owned()]).unwrap();
         let new = api_rule(&spec, (0..2).map(|i| format!("clowder-control-plane-{i}"))).unwrap();
-        let body = with_rule(vec![rule(&foreign), rule(&old)], new);
+        let body = with_rule(vec![rule(&foreign), rule(&old)], &new);
         insta::assert_json_snapshot!(body);
     }
 }

@@ -2,6 +2,37 @@
 
 use crate::support::{Bench, options, spec};
 use clowder_oxide_simulator::CrashPoint;
+use std::time::Duration;
+
+/// A server breaks, and is replaced by another.
+#[tokio::test]
+async fn after_every_change_a_server_is_replaced_and_the_majority_kept() {
+    for answered in [true, false] {
+        for changes in 0.. {
+            let mut bench = Bench::new(options(), spec(3)).await;
+            let mut controller = bench.controller();
+            bench.settle(&mut controller).await;
+            bench.limits.join = Duration::from_secs(60);
+            assert!(bench.rack.break_instance("clowder-control-plane-1"));
+            let point = CrashPoint::after_changes(changes);
+            bench.rack.stop_after(if answered { point } else { point.without_answer() });
+            let mut controller = bench.controller();
+            bench.settle_or_crash(&mut controller).await;
+            let crashed = bench.rack.is_stopped();
+            bench.rack.revive();
+            let mut controller = bench.controller();
+            let status = bench.settle(&mut controller).await;
+            assert_eq!(status.servers.ready, 3, "after {changes} changes");
+            let state = bench.rack.state();
+            assert_eq!((state.instances.len(), state.disks.len()), (3, 3), "{:#?}", bench.shape());
+            assert!(bench.shape().iter().any(|line| line.starts_with("address") && !line.ends_with("nothing")));
+            if !crashed {
+                assert!(changes > 4);
+                break;
+            }
+        }
+    }
+}
 
 /// Brings a cluster to these sizes, one after the other. Where the controller is cut off, another takes over that knows
 /// nothing. Whether it was.

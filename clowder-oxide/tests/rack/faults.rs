@@ -2,6 +2,7 @@
 
 use crate::support::{Bench, options, spec};
 use clowder_oxide_simulator::{Fault, Injection, Operation, Options, Quotas};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A cluster with two workers, of which one goes and one comes while something goes wrong.
@@ -54,6 +55,25 @@ async fn every_fifth_call_fails_for_good() {
     let mut controller = bench.controller();
     bench.settle(&mut controller).await;
     assert_eq!(bench.rack.state().instances.len(), 3);
+}
+
+#[tokio::test]
+async fn a_first_server_that_never_joins_is_told_and_kept() {
+    let mut bench = Bench::new(options(), spec(1)).await;
+    bench.rack.faults().inject(Fault::NoSled.every(1));
+    let mut controller = bench.controller();
+    let mut told = BTreeSet::new();
+    let mut ids = BTreeSet::new();
+    for _ in 0..90 {
+        told.extend(bench.rounds(&mut controller, 1).await.problems);
+        ids.extend(bench.rack.instance("clowder-control-plane-0").map(|server| server.view.id));
+    }
+    assert_eq!(ids.len(), 1, "its disks may be all there is");
+    let said = "clowder-control-plane-0 runs, and its node has not been ready for 5 min, and is not replaced";
+    assert!(told.iter().any(|line| line.starts_with(said) && line.ends_with("see its serial console")), "{told:#?}");
+    // It comes up once its sled does.
+    bench.rack.faults().clear();
+    bench.settle(&mut controller).await;
 }
 
 #[tokio::test]

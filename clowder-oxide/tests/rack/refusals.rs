@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use url::Url;
 
-/// Serves this to everybody who asks, until it is dropped with the test.
-async fn serve(status: &'static str, body: Vec<u8>) -> Url {
+/// Serves this to everybody who asks, and says that it has such a length, until it is dropped with the test.
+async fn serve(status: &'static str, body: Vec<u8>, length: usize) -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://ann:pw@{}/debian.raw?token=hidden", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -19,7 +19,7 @@ async fn serve(status: &'static str, body: Vec<u8>) -> Url {
             let read = stream.read(&mut request).await.unwrap_or(0);
             let asked = String::from_utf8_lossy(&request[..read]).to_lowercase();
             assert!(!asked.contains("oxide-token"), "the rack's token is nobody else's");
-            let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
             let _ = stream.write_all(head.as_bytes()).await;
             let _ = stream.write_all(&body).await;
         }
@@ -28,8 +28,13 @@ async fn serve(status: &'static str, body: Vec<u8>) -> Url {
 }
 
 async fn importing(status: &'static str, body: Vec<u8>) -> Bench {
+    let length = body.len();
+    importing_part(status, body, length).await
+}
+
+async fn importing_part(status: &'static str, body: Vec<u8>, length: usize) -> Bench {
     let mut spec = spec(1);
-    let source = Some(ImageSource { url: serve(status, body).await, block_size: 512 });
+    let source = Some(ImageSource { url: serve(status, body, length).await, block_size: 512 });
     let image = ImageSpec { name: "debian-13".to_owned(), source };
     spec.servers.image = image.clone();
     spec.pools.values_mut().for_each(|pool| pool.image = image.clone());
@@ -73,10 +78,12 @@ async fn nobody_at_the_address() {
 async fn an_unknown_project() {
     let mut spec = spec(1);
     spec.missing_project = MissingProject::Refuse;
-    let mut bench = Bench::new(options(), spec).await;
+    let bench = Bench::new(options(), spec).await;
     let mut controller = bench.controller();
-    let status = bench.rounds(&mut controller, 1).await;
-    assert_eq!(status.problems, ["there is no project clowder: create it, or name another"]);
+    let error = controller.settle().await.unwrap_err();
+    assert_eq!(error.to_string(), "127.0.0.1 has no project clowder: create it, or name another");
+    let foreseen = controller.foresee().await.unwrap();
+    assert_eq!(foreseen.problems, ["there is no project clowder: create it, or name another"]);
     assert_eq!(bench.rack.mutating_calls(), []);
 }
 
@@ -117,6 +124,23 @@ async fn bad_images_are_told_and_leave_nothing() {
         assert_eq!(status.problems.len(), 1);
         assert!(bench.rack.state().disks.is_empty());
     }
+}
+
+#[tokio::test]
+async fn an_image_that_breaks_off_is_told_and_tried_less_and_less_often() {
+    let mut bench = importing_part("200 OK", vec![7; 1 << 20], 2 << 20).await;
+    let mut controller = bench.controller();
+    let told = bench.rounds(&mut controller, 180).await.problems;
+    assert!(
+        told.len() == 1 && told[0].starts_with("image debian-13 cannot be imported from http://127.0.0.1:"),
+        "{told:?}"
+    );
+    let calls = bench.rack.mutating_calls();
+    let tries = calls.iter().filter(|call| call.operation_id() == "disk_create").count();
+    // An hour, in which waits grow to five minutes.
+    assert!((5..20).contains(&tries), "{tries} tries");
+    let state = bench.rack.state();
+    assert!(state.disks.len() <= 1 && state.images.iter().all(|one| *one.view.name != *"debian-13"));
 }
 
 #[tokio::test]

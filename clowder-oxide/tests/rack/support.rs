@@ -164,6 +164,17 @@ impl Bench {
         panic!("not settled: {:#?}\n{:#?}", controller.status().borrow(), self.last_heard());
     }
 
+    /// Rounds until all is as it should be, or the rack is cut off.
+    pub(crate) async fn settle_or_crash(&mut self, controller: &mut Reconciler) {
+        for _ in 0..ROUNDS {
+            let settled = self.round(controller).await.is_ok_and(|round| round.settled);
+            if settled || self.rack.is_stopped() {
+                return;
+            }
+        }
+        panic!("not settled: {:#?}\n{:#?}", controller.status().borrow(), self.last_heard());
+    }
+
     /// So many rounds, whatever comes of them.
     pub(crate) async fn rounds(&mut self, controller: &mut Reconciler, rounds: usize) -> ClusterStatus {
         for _ in 0..rounds {

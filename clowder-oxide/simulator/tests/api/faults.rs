@@ -3,8 +3,10 @@
 use crate::support::{PROJECT, create, cut, delete, instance, names, rack, refused, start, state, stop};
 use clowder_oxide_simulator::{Fault, Operation, Options, Simulator};
 use oxide::types::{DiskState, InstanceAutoRestartPolicy, InstanceCreate, InstanceState};
-use oxide::{Client, ClientDisksExt, ClientInstancesExt, ClientSystemStatusExt};
-use std::time::{Duration, Instant};
+use oxide::{Client, ClientDisksExt, ClientInstancesExt};
+use reqwest::header::{AUTHORIZATION, HeaderMap};
+use std::time::Duration;
+use tokio::time::Instant;
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -144,14 +146,23 @@ async fn a_call_is_cut_before_or_after_it_is_executed() {
     assert_eq!(statuses, [None, Some(201)], "a client does not try a change again by itself");
 }
 
-#[tokio::test]
-async fn an_answer_is_slow() {
-    let (rack, client) = rack(Options::instant()).await;
-    let delay = Duration::from_millis(50);
-    rack.faults().inject(Fault::Slow(delay).on(Operation::Ping));
+#[tokio::test(start_paused = true)]
+async fn a_call_is_executed_at_once_and_answered_late() {
+    let (rack, _) = rack(Options::instant()).await;
+    // One that waits as long as it takes, and has no timer that the test's clock could run into.
+    let mut headers = HeaderMap::new();
+    headers.insert(AUTHORIZATION, format!("Bearer {}", rack.token()).parse().unwrap());
+    let patient = reqwest::Client::builder().default_headers(headers).build().unwrap();
+    let client = Client::new_with_client(rack.url().as_str(), patient);
+    rack.faults().inject(Fault::Slow(LONG).on(Operation::InstanceCreate));
     let begun = Instant::now();
-    client.ping().send().await.unwrap();
-    assert!(begun.elapsed() >= delay, "it is not answered earlier");
+    let mut guests = rack.events();
+    let (made, executed) = tokio::join!(create(&client, instance("tom")), async {
+        guests.wait_for(|guests| !guests.is_empty()).await.unwrap();
+        begun.elapsed()
+    });
+    made.unwrap();
+    assert!(executed < LONG && begun.elapsed() >= LONG);
 }
 
 #[tokio::test]

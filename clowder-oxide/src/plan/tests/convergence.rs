@@ -17,18 +17,21 @@ enum Blow {
     Rounds(usize),
 }
 
-fn blows() -> impl Strategy<Value = Blow> {
-    let state = prop_oneof![
+fn states() -> impl Strategy<Value = InstanceState> {
+    prop_oneof![
         Just(InstanceState::Starting),
         Just(InstanceState::Running),
         Just(InstanceState::Stopping),
         Just(InstanceState::Stopped),
         Just(InstanceState::Failed),
         Just(InstanceState::Rebooting),
-    ];
+    ]
+}
+
+fn blows() -> impl Strategy<Value = Blow> {
     prop_oneof![
         (0..6_u32).prop_map(Blow::Size),
-        (0..9_usize, state).prop_map(|(which, state)| Blow::State(which, state)),
+        (0..9_usize, states()).prop_map(|(which, state)| Blow::State(which, state)),
         (0..9_usize).prop_map(Blow::Silent),
         (0..9_usize).prop_map(Blow::Cordoned),
         Just(Blow::Restart),
@@ -125,6 +128,42 @@ proptest! {
         let attached = |disk: &SeenDisk| matches!(disk.state, DiskState::Attached(_));
         prop_assert!(world.ideal.seen.disks.iter().all(attached), "nothing is left over");
         prop_assert_eq!(world.settle(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn servers_are_never_deleted_without_a_majority(
+        count in prop_oneof![Just(3_u32), Just(5)],
+        blows in proptest::collection::vec((0..5_usize, states(), 0..12_usize, any::<bool>()), 1..8),
+        wanted in prop_oneof![Just(1_u32), Just(3), Just(5)],
+    ) {
+        let of = |count| Cluster::new({
+            let mut spec = spec();
+            spec.servers.count = count;
+            spec
+        });
+        let mut world = World::grown(1);
+        world.cluster = of(count).unwrap();
+        world.settle();
+        world.cluster = of(wanted).unwrap();
+        for (which, state, rounds, restart) in blows {
+            let servers = world.names("clowder-control-plane-");
+            let name = &servers[which % servers.len()];
+            world.instance(name).state = state;
+            let node = world.ideal.nodes.as_mut().unwrap().get_mut(&name.as_str().into());
+            if let Some(node) = node {
+                node.ready = false;
+            }
+            if restart {
+                world.history = History::default();
+            }
+            // `check` looks at each step.
+            world.rounds(rounds);
+            prop_assert!(!world.names("clowder-control-plane-").is_empty());
+        }
+        world.rounds(200);
+        if world.has_majority() {
+            prop_assert_eq!(world.names("clowder-control-plane-").len(), wanted as usize);
+        }
     }
 
     #[test]

@@ -70,6 +70,7 @@ fn nobody_goes_while_the_cluster_does_not_answer() {
     let steps = world.rounds(100);
     assert!(steps.iter().all(|step| step.contains("address")), "{steps:#?}");
     assert_eq!(world.names("").len(), 6);
+    assert!(world.plan().problems[0].starts_with("the cluster has not answered for a while"));
 }
 
 #[test]

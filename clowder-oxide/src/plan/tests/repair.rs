@@ -107,6 +107,21 @@ fn servers_without_a_majority_are_started_and_never_deleted() {
 }
 
 #[test]
+fn a_server_that_cannot_go_yet_lets_another_go_first() {
+    let mut world = World::grown(0);
+    world.node("clowder-control-plane-2").ready = false;
+    let id = world.instance("clowder-control-plane-2").id;
+    world.history.condemn(id, Part::Servers, Why::Replaced("was slow".to_owned()), world.now);
+    // It is well again, and now its going would leave one of two.
+    world.node("clowder-control-plane-2").ready = true;
+    world.fail("clowder-control-plane-1");
+    let steps = world.settle();
+    let deleted: Vec<&String> = steps.iter().filter(|step| step.starts_with("delete clowder-control-plane-")).collect();
+    assert_eq!(deleted, ["delete clowder-control-plane-1", "delete clowder-control-plane-2"]);
+    assert_eq!(world.names("clowder-control-plane-").len(), 3);
+}
+
+#[test]
 fn the_only_server_is_never_deleted() {
     let mut one = spec();
     one.servers.count = 1;
