@@ -1,6 +1,8 @@
 use super::*;
-use crate::node::Openness;
+use crate::model::ModelSpec;
+use crate::node::{Node, Openness};
 use crate::plan::Cause;
+use std::collections::{BTreeMap, BTreeSet};
 
 mod accelerators;
 mod cordon;
