@@ -44,7 +44,7 @@ pub(crate) struct Snapshot {
     pub(crate) statuses: Arc<ModelStatuses>,
     /// By the models' own names.
     pub(crate) routes: HashMap<String, Route>,
-    /// Further names of models, and whose they are.
+    /// Further names of models, those of their adapters among them, and whose they are.
     pub(crate) aliases: HashMap<String, ModelName>,
     /// Of workers that listen, serving or draining.
     pub(crate) endpoints: BTreeMap<WorkerId, Arc<Endpoint>>,
@@ -58,6 +58,12 @@ impl Snapshot {
     /// The model that is meant by a name, its own or a further one.
     pub(crate) fn model(&self, name: &str) -> Option<&ModelName> {
         self.routes.get(name).map(|route| &route.model).or_else(|| self.aliases.get(name))
+    }
+
+    /// Whether a name is that of an adapter of this model.
+    pub(crate) fn is_adapter(&self, name: &str, model: &ModelName) -> bool {
+        let record = self.desired.get(model);
+        record.is_some_and(|record| record.spec.adapters.iter().any(|adapter| adapter.name.as_str() == name))
     }
 
     /// The desired models' names for a person, shortened where there are many.
@@ -209,7 +215,7 @@ impl Directory {
 fn further_names(desired: &DesiredModels) -> HashMap<String, ModelName> {
     let mut names = HashMap::new();
     for (model, record) in desired {
-        for alias in record.spec.aliases.iter().filter(|alias| !desired.contains_key(*alias)) {
+        for alias in record.spec.names().skip(1).filter(|alias| !desired.contains_key(*alias)) {
             names.entry(alias.to_string()).or_insert_with(|| model.clone());
         }
     }

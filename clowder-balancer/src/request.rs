@@ -55,12 +55,15 @@ impl ValidRequest {
             ApiError::invalid(None, format!("The body {what}: {error}."))
         })?;
         let asked = model(&fields, snapshot)?;
-        let model = snapshot.model(&asked).map(ModelName::to_string).unwrap_or(asked);
+        let found = snapshot.model(&asked);
+        // What an adapter made of a prompt is of no use to the model or to another.
+        let is_adapter = found.is_some_and(|model| snapshot.is_adapter(&asked, model));
+        let model = found.map_or_else(|| asked.clone(), ModelName::to_string);
         let is_streamed = match given(&fields, "stream") {
             Some(stream) => read::<bool>(stream, "stream", "true or false")?,
             None => false,
         };
-        let mut prompt = FingerprintBuilder::new(&model);
+        let mut prompt = FingerprintBuilder::new(if is_adapter { &asked } else { &model });
         match operation {
             Operation::ChatCompletion => {
                 let messages = messages(&fields)?;

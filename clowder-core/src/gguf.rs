@@ -16,10 +16,23 @@ pub const MAX_HEADER: u64 = 128 << 20;
 const MAX_ENTRIES: u64 = 1 << 16;
 const MAX_TENSORS: u64 = 1 << 20;
 
+/// What a file is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GgufKind {
+    /// A model, or a part of one.
+    #[default]
+    Model,
+    /// A change of a model's weights (`general.type` is `adapter`); it has no sizes of its own.
+    Adapter,
+}
+
 /// What a header tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GgufFacts {
+    /// What the file is.
+    pub kind: GgufKind,
     /// `general.architecture`: `llama`, `qwen3`, …
     pub architecture: String,
     /// `general.name`.
@@ -255,6 +268,7 @@ impl<'a> Reader<'a> {
             || String::from_utf8_lossy(value).chars().filter(|c| !c.is_control()).take(200).collect::<String>();
         match key {
             "general.architecture" => self.facts.architecture = readable(),
+            "general.type" if value == b"adapter" => self.facts.kind = GgufKind::Adapter,
             "general.name" => self.facts.name = Some(readable()),
             "tokenizer.chat_template" => self.facts.chat_template = !value.is_empty(),
             _ => {}
@@ -363,6 +377,9 @@ impl<'a> Reader<'a> {
     }
 
     fn conclude(&mut self) -> Result<(), Stop> {
+        if self.facts.kind == GgufKind::Adapter {
+            return Ok(());
+        }
         let layers = u64::from(self.facts.blocks);
         let missing = |key: &str| GgufError::Missing { key: format!("{}.{key}", self.facts.architecture) };
         if layers == 0 {

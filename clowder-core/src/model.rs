@@ -18,7 +18,7 @@ mod settings;
 
 pub use extra::{InvalidSetting, RopeScaling, Setting, SplitMode};
 pub use rollout::{Canary, Rollout, Shares};
-pub use settings::{Draft, EngineSettings, KvType};
+pub use settings::{Draft, EngineSettings, InvalidKvType, KvType};
 
 /// The name a client puts into `model`: the alias of a deployed model.
 ///

@@ -2,6 +2,7 @@
 
 use crate::BoxError;
 use crate::gguf::GgufError;
+use crate::model::ModelSpec;
 use crate::node::NodeName;
 use crate::secret::Credentials;
 use crate::source::{Digest, SourceError};
@@ -23,6 +24,26 @@ pub struct FetchRequest {
     pub digest: Option<Digest>,
     /// What its source asks for.
     pub credentials: Option<Credentials>,
+}
+
+impl FetchRequest {
+    /// The model's own file.
+    pub fn of(spec: &ModelSpec) -> Self {
+        Self { url: spec.source.clone(), digest: spec.digest, credentials: spec.credentials.clone() }
+    }
+
+    /// A file that goes with this one. What opens this one is told only to the same server.
+    pub fn companion(&self, url: &ModelUrl, digest: Option<Digest>) -> Self {
+        let credentials = self.credentials.clone().filter(|_| url.is_beside(&self.url));
+        Self { url: url.clone(), digest, credentials }
+    }
+
+    /// All files that a worker of this model opens: its own, then those of its [companions](ModelSpec::companions).
+    pub fn all_of(spec: &ModelSpec) -> Vec<Self> {
+        let own = Self::of(spec);
+        let others: Vec<Self> = spec.companions().map(|(url, digest)| own.companion(url, digest.copied())).collect();
+        std::iter::once(own).chain(others).collect()
+    }
 }
 
 impl From<ModelUrl> for FetchRequest {
@@ -192,6 +213,23 @@ impl StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_opens_a_model_is_told_to_its_own_server_alone() {
+        let mut spec = ModelSpec::new("m".parse().unwrap(), "https://h/m.gguf".parse().unwrap());
+        spec.credentials = Some(Credentials::bearer("t"));
+        for (name, source) in [("a", "https://h/a.gguf"), ("b", "https://i/b.gguf")] {
+            let (name, source) = (name.parse().unwrap(), source.parse().unwrap());
+            spec.adapters.push(crate::model::Adapter { name, source, digest: None });
+        }
+        spec.engine.draft = Some(crate::model::Draft::new("https://h/d.gguf".parse().unwrap()));
+        let told: Vec<(String, bool)> = FetchRequest::all_of(&spec)
+            .into_iter()
+            .map(|request| (request.url.file_name(), request.credentials.is_some()))
+            .collect();
+        let expected = [("m.gguf", true), ("a.gguf", true), ("b.gguf", false), ("d.gguf", true)];
+        assert_eq!(told, expected.map(|(name, told)| (name.to_owned(), told)));
+    }
 
     #[test]
     fn eta_is_said_only_where_it_can_be() {

@@ -97,6 +97,18 @@ impl ModelUrl {
         }
     }
 
+    /// Whether both come from the same server, so that what opens one may be told to the other.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::HuggingFace(one), Self::HuggingFace(other)) => one.host == other.host,
+            (Self::Http(one), Self::Http(other)) => server(one) == server(other),
+            (Self::Other { scheme: one, rest }, Self::Other { scheme, rest: others }) => {
+                one == scheme && rest.starts_with("//") && server(rest) == server(others)
+            }
+            _ => false,
+        }
+    }
+
     /// The last part of the path, what a person would call the model: `SmolLM2-135M-Instruct-Q4_K_M.gguf`.
     pub fn file_name(&self) -> String {
         match self {
@@ -109,6 +121,13 @@ impl ModelUrl {
             Self::Http(url) => last_segment(url.split(['?', '#']).next().unwrap_or(url)),
         }
     }
+}
+
+/// `SCHEME://HOST:PORT`, or `//HOST:PORT` where there is no scheme.
+fn server(url: &str) -> &str {
+    let authority = url.find("//").map_or(0, |at| at + 2);
+    let end = url[authority..].find(['/', '?', '#']).map_or(url.len(), |end| authority + end);
+    &url[..end]
 }
 
 fn last_segment(path: &str) -> String {
@@ -298,6 +317,35 @@ mod tests {
         assert!(matches!(refused("http://u:p@h/x"), InvalidModelUrl::Credentials));
         assert!(matches!(refused("http://h/a b"), InvalidModelUrl::Unreadable));
         assert!(matches!(refused(""), InvalidModelUrl::Unreadable));
+    }
+
+    #[test]
+    fn what_is_of_one_server_is_beside() {
+        let beside = |one: &str, other: &str| {
+            let [one, other] = [one, other].map(|url| url.parse::<ModelUrl>().unwrap());
+            assert_eq!(one.is_beside(&other), other.is_beside(&one));
+            one.is_beside(&other)
+        };
+        for (one, other) in [
+            ("https://h/a.gguf", "https://h/b/c.gguf?x"),
+            ("hf://o/r:Q4_0", "hf:///p/q/m.gguf"),
+            ("hf://hub.local/o/r/m.gguf", "hf://hub.local/p/q/m.gguf"),
+            ("s3://bucket/a", "s3://bucket/b"),
+        ] {
+            assert!(beside(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("https://h/a.gguf", "http://h/a.gguf"),
+            ("https://h/a.gguf", "https://h.evil/a.gguf"),
+            ("https://h/a.gguf", "https://h:8443/a.gguf"),
+            ("hf://o/r:Q4_0", "hf://hub.local/o/r/m.gguf"),
+            ("s3://bucket/a", "s3://other/a"),
+            ("s3://bucket/a", "gs://bucket/a"),
+            ("odd:a", "odd:a"),
+            ("file:///a", "file:///a"),
+        ] {
+            assert!(!beside(one, other), "{one} {other}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The parts of a status: what a model's file says, and how each worker fares.
 
-use clowder_core::gguf::GgufFacts;
+use clowder_core::gguf::{GgufFacts, GgufKind};
 use clowder_core::store::FetchProgress;
 use clowder_core::worker::{Worker, WorkerState};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -138,6 +138,7 @@ impl From<&GgufFacts> for Facts {
 impl From<&Facts> for GgufFacts {
     fn from(facts: &Facts) -> Self {
         Self {
+            kind: GgufKind::Model,
             architecture: facts.architecture.clone(),
             name: facts.name.clone(),
             parameters: facts.parameters,
@@ -185,6 +186,7 @@ mod tests {
     #[test]
     fn facts_come_back_as_they_went() {
         let facts = GgufFacts {
+            kind: GgufKind::Model,
             architecture: "llama".into(),
             name: Some("Kitten".into()),
             parameters: 1,

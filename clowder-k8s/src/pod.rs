@@ -1,5 +1,6 @@
 //! The Pod of a worker, as a function of what shall run and of how this installation runs it.
 
+mod args;
 mod build;
 mod template;
 

@@ -47,6 +47,10 @@ pub(crate) struct Fetch {
     /// is used, so that the manager does not remove it
     #[arg(long, value_name = "PATH")]
     link: PathBuf,
+    /// A further file to fetch, and the link to make to it, with what it must hash to where that is known. It gets the
+    /// credentials where it comes from the model's own server; may be given again
+    #[arg(long, value_name = "LINK[,DIGEST]=URL")]
+    companion: Vec<String>,
 }
 
 /// Why there is no model.
@@ -56,6 +60,8 @@ enum FetchError {
     Url(#[from] InvalidModelUrl),
     #[error("--digest: {0}")]
     Digest(#[from] InvalidDigest),
+    #[error("--companion: {0:?} is not LINK=URL or LINK,sha256:HEX=URL")]
+    Companion(String),
     #[error("CLOWDER_CREDENTIALS_TYPE is {0:?}: write bearer or basic")]
     CredentialsKind(String),
     #[error("{0}")]
@@ -70,7 +76,9 @@ impl FetchError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Manager(error) if error.is_transient() => 1,
-            Self::Manager(_) | Self::Url(_) | Self::Digest(_) | Self::CredentialsKind(_) => PERMANENT,
+            Self::Manager(_) | Self::Url(_) | Self::Digest(_) | Self::Companion(_) | Self::CredentialsKind(_) => {
+                PERMANENT
+            }
             Self::Token(_) | Self::Link { .. } => 1,
         }
     }
@@ -99,14 +107,35 @@ impl Fetch {
         let request = FetchRequest { url, digest, credentials: credentials()? };
         let token = token(self.token_file).map_err(FetchError::Token)?;
         let manager = Manager::new(&self.manager, token.as_ref())?;
-        let fetched = patiently(&manager, &request).await?;
-        let hold = fetched.hold.as_ref().unwrap_or(&fetched.path);
-        for (target, path) in [(hold, &beside(&self.link)), (&fetched.path, &self.link)] {
-            link(target, path).map_err(|source| FetchError::Link { path: path.clone(), source })?;
+        let companions = self.companion.iter().map(|given| companion(given, &request));
+        let companions: Vec<_> = companions.collect::<Result<_, _>>()?;
+        for (link, request) in std::iter::once((self.link, request)).chain(companions) {
+            fetch_one(&manager, &request, &link).await?;
         }
-        tracing::info!(url = %request.url, bytes = fetched.bytes, digest = %fetched.digest, "fetched");
         Ok(())
     }
+}
+
+async fn fetch_one(manager: &Manager, request: &FetchRequest, at: &Path) -> Result<(), FetchError> {
+    let fetched = patiently(manager, request).await?;
+    let hold = fetched.hold.as_ref().unwrap_or(&fetched.path);
+    for (target, path) in [(hold, beside(at)), (&fetched.path, at.to_owned())] {
+        link(target, &path).map_err(|source| FetchError::Link { path, source })?;
+    }
+    tracing::info!(url = %request.url, bytes = fetched.bytes, digest = %fetched.digest, "fetched");
+    Ok(())
+}
+
+/// `LINK[,DIGEST]=URL`
+fn companion(given: &str, model: &FetchRequest) -> Result<(PathBuf, FetchRequest), FetchError> {
+    let unreadable = || FetchError::Companion(given.chars().take(80).collect());
+    let (place, url) = given.split_once('=').ok_or_else(unreadable)?;
+    let (link, digest) = place.split_once(',').map_or((place, None), |(link, digest)| (link, Some(digest)));
+    if link.is_empty() {
+        return Err(unreadable());
+    }
+    let digest = digest.map(str::parse).transpose()?;
+    Ok((link.into(), model.companion(&url.parse()?, digest)))
 }
 
 /// Fetches, and tells how far it is. A manager that is not there yet, or goes for a while, is waited for.
@@ -185,6 +214,25 @@ mod tests {
             link(Path::new(target), &path).unwrap();
             assert_eq!(std::fs::read_link(&path).unwrap(), Path::new(target));
         }
+    }
+
+    #[test]
+    fn a_companion_is_read() {
+        let model = FetchRequest { credentials: Some(Credentials::bearer("t")), ..url("https://h/m.gguf").into() };
+        let read = |given: &str| companion(given, &model);
+        let (link, request) = read("/model/a.gguf=https://h/a.gguf?x=1").unwrap();
+        assert_eq!((link.to_str(), request.digest), (Some("/model/a.gguf"), None));
+        assert_eq!((request.url, request.credentials), (url("https://h/a.gguf?x=1"), model.credentials.clone()));
+        let digest = format!("sha256:{}", "ab".repeat(32));
+        let (_, request) = read(&format!("/d,{digest}=hf://o/r:Q4_0")).unwrap();
+        assert_eq!((request.digest, request.credentials), (Some(digest.parse().unwrap()), None));
+        for wrong in ["", "/a", "=https://h/a", "/a,md5:0=https://h/a", "/a=nowhere"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    fn url(text: &str) -> ModelUrl {
+        text.parse().unwrap()
     }
 
     #[test]

@@ -18,10 +18,13 @@ pub(super) struct ModelList {
     data: Vec<Model>,
 }
 
-/// OpenAI's model object, one for each name that a model may be asked for by, and whether it can answer now.
+/// OpenAI's model object, one for each name that a model may be asked for by, and whether it can answer now. That of an
+/// adapter names its model as its parent.
 #[derive(Serialize)]
 pub(super) struct Model {
     id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<ModelName>,
     object: &'static str,
     created: u64,
     owned_by: &'static str,
@@ -33,6 +36,7 @@ pub(super) struct Model {
 fn view(shared: &Shared, snapshot: &Snapshot, id: &str, name: &ModelName) -> Model {
     Model {
         id: id.to_owned(),
+        parent: snapshot.is_adapter(id, name).then(|| name.clone()),
         object: "model",
         created: shared.started_unix,
         owned_by: "user",

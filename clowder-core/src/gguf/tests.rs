@@ -72,6 +72,17 @@ fn whole(bytes: &[u8]) -> GgufFacts {
 }
 
 #[test]
+fn an_adapter_has_tensors_and_no_sizes() {
+    let mut writer = Writer { entries: vec![], tensors: vec![] };
+    writer.text("general.architecture", "llama");
+    assert!(matches!(GgufFacts::parse(&writer.bytes()), Err(GgufError::Missing { .. })));
+    writer.text("general.type", "adapter");
+    writer.tensor("blk.0.attn_q.weight.lora_a", &[64, 8], 0, 0);
+    let facts = whole(&writer.bytes());
+    assert_eq!((facts.kind, facts.weight_bytes, facts.blocks), (GgufKind::Adapter, 64 * 8 * 4, 0));
+}
+
+#[test]
 fn reads_what_sizing_needs() {
     let mut writer = Writer::llama();
     writer.array("tokenizer.ggml.token_type", &[1, 1, 1]);

@@ -4,6 +4,8 @@ use crate::source::Digest;
 use crate::url::ModelUrl;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 /// The number format of the KV cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,6 +33,33 @@ impl KvType {
             Self::Q8_0 => elements.div_ceil(32).saturating_mul(34),
             Self::Q4_0 => elements.div_ceil(32).saturating_mul(18),
         }
+    }
+}
+
+impl fmt::Display for KvType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Q8_0 => "q8_0",
+            Self::Q4_0 => "q4_0",
+        })
+    }
+}
+
+/// A text that names no [`KvType`].
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("take f16, f32, q8_0 or q4_0")]
+pub struct InvalidKvType;
+
+impl FromStr for KvType {
+    type Err = InvalidKvType;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKvType> {
+        [Self::F32, Self::F16, Self::Q8_0, Self::Q4_0]
+            .into_iter()
+            .find(|kv_type| kv_type.to_string() == text)
+            .ok_or(InvalidKvType)
     }
 }
 
@@ -116,6 +145,14 @@ impl EngineSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kv_types_are_spelled_one_way() {
+        for kv_type in [KvType::F32, KvType::F16, KvType::Q8_0, KvType::Q4_0] {
+            assert_eq!(kv_type.to_string().parse(), Ok(kv_type));
+        }
+        assert_eq!("q5".parse::<KvType>(), Err(InvalidKvType));
+    }
 
     #[test]
     fn kv_bytes_round_blocks_up() {

@@ -171,16 +171,17 @@ impl Stocked {
     }
 }
 
-/// Where a worker stands whose model is being fetched, as its node's stock tells it: how far that is, or that it is over and
-/// the process about to be started. `None` where it is not being fetched, or nobody says.
+/// Where a worker stands whose files are being fetched, as its node's stock tells it: how far the next of them is, or that all
+/// are there and the process is about to be started. `None` where it is not being fetched, or nobody says.
 fn fetching(worker: &Worker, desired: &DesiredModels, stocks: &Stocks) -> Option<WorkerState> {
     let WorkerState::Fetching(_) = worker.state else { return None };
-    let source = &desired.get(&worker.model)?.spec.source;
+    let spec = &desired.get(&worker.model)?.spec;
     let stock = stocks.told.get(&worker.node)?;
-    if stock.complete.contains(source) {
-        return Some(WorkerState::Starting);
+    let mut files = std::iter::once(&spec.source).chain(spec.companions().map(|(url, _)| url));
+    match files.find(|file| !stock.complete.contains(file)) {
+        None => Some(WorkerState::Starting),
+        Some(next) => Some(WorkerState::Fetching(*stock.incomplete.get(next)?)),
     }
-    Some(WorkerState::Fetching(*stock.incomplete.get(source)?))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Builds the Pod.
 
+use super::args::{PRE_STOP_SECONDS, TOKENS, fetch_args, runtime_args};
 use super::{WorkerNote, WorkerTemplate};
 use crate::names::{MANAGED_BY_LABEL, MANAGER, MODEL_LABEL, NAME_LABEL, REVISION_LABEL, WORKER, WORKER_ANNOTATION};
-use clowder_core::model::{AcceleratorRequest, KvType};
+use clowder_core::model::AcceleratorRequest;
 use clowder_core::plan::StartWorker;
 use clowder_core::secret::{Credentials, CredentialsKind};
 use k8s_openapi::ByteString;
@@ -28,14 +29,6 @@ const CREDENTIALS_KEY: &str = "credentials";
 
 /// The user and group of Clowder's image.
 const USER: i64 = 10_001;
-const TOKENS: &str = "/etc/clowder/tokens";
-const MODEL_FILE: &str = "/model/model.gguf";
-/// `fetch` makes it beside the model's file: what the worker locks, so that the storage manager does not remove the model.
-const MODEL_HOLD: &str = "/model/model.gguf.hold";
-/// Between being taken out of all routes and being told to end: routes lag behind a little.
-const PRE_STOP_SECONDS: u64 = 2;
-/// What is left of the grace once a worker has given up on what it had, for it to say so and end.
-const LAST_WORDS_SECONDS: u64 = 8;
 /// How long a worker stays bound to a node that does not answer.
 const LOST_NODE_SECONDS: i64 = 60;
 
@@ -199,18 +192,10 @@ fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
 }
 
 fn fetch(start: &StartWorker, template: &WorkerTemplate) -> Container {
-    let mut args = vec!["fetch".to_owned(), start.spec.source.to_string()];
-    let mut option = |name: &str, value: String| args.extend([format!("--{name}"), value]);
-    if let Some(digest) = &start.spec.digest {
-        option("digest", digest.to_string());
-    }
-    option("manager", template.storage_manager.clone());
-    option("token-file", format!("{TOKENS}/storage"));
-    option("link", MODEL_FILE.to_owned());
     Container {
         name: FETCH_CONTAINER.to_owned(),
         command: Some(vec!["clowder-storage".to_owned()]),
-        args: Some(args),
+        args: Some(fetch_args(start, template)),
         env: start.spec.credentials.as_ref().map(|credentials| credentials_env(start, credentials)),
         resources: Some(resources("50m", 32 << 20, 256 << 20)),
         volume_mounts: Some(vec![
@@ -272,36 +257,6 @@ fn worker(start: &StartWorker, template: &WorkerTemplate) -> Container {
     }
 }
 
-fn runtime_args(start: &StartWorker, template: &WorkerTemplate) -> Vec<String> {
-    let engine = &start.spec.engine;
-    let drain = template.grace.as_secs().saturating_sub(PRE_STOP_SECONDS + LAST_WORDS_SECONDS);
-    let kv_type = match engine.kv_type {
-        KvType::F32 => "f32",
-        KvType::F16 => "f16",
-        KvType::Q8_0 => "q8_0",
-        KvType::Q4_0 => "q4_0",
-    };
-    let given = |number: Option<u32>| number.map(|number| number.to_string());
-    [
-        ("model-path", Some(MODEL_FILE.to_owned())),
-        ("hold", Some(MODEL_HOLD.to_owned())),
-        ("alias", Some(start.spec.name.to_string())),
-        ("host", Some("0.0.0.0".to_owned())),
-        ("port", Some(PORT.to_string())),
-        ("slots", Some(engine.slots().to_string())),
-        ("context", given(engine.context)),
-        ("kv-type", Some(kv_type.to_owned())),
-        ("threads", given(engine.threads)),
-        ("gpu-layers", given(engine.gpu_layers)),
-        ("api-key-file", Some(format!("{TOKENS}/worker"))),
-        ("drain-seconds", Some(drain.to_string())),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some([format!("--{name}"), value?]))
-    .flatten()
-    .collect()
-}
-
 /// What both containers have in common.
 fn container(template: &WorkerTemplate) -> Container {
     Container {
@@ -355,6 +310,7 @@ fn with_accelerators(mut resources: ResourceRequirements, start: &StartWorker) -
 mod tests {
     use super::*;
     use clowder_core::ModelSpec;
+    use clowder_core::model::{Adapter, Draft, KvType};
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -380,6 +336,10 @@ mod tests {
             spec.engine.kv_type = KvType::Q8_0;
             spec.engine.threads = Some(8);
             spec.engine.gpu_layers = Some(33);
+            spec.engine.draft = Some(Draft::new("hf://o/r:Q4_0".parse().unwrap()));
+            spec.engine.extra.insert("flash_attn".to_owned(), "on".to_owned());
+            let (name, source) = ("pirate".parse().unwrap(), "https://h/pirate.gguf".parse().unwrap());
+            spec.adapters.push(Adapter { name, source, digest: spec.digest });
             spec.placement.accelerators = Some(AcceleratorRequest { name: "nvidia.com/gpu".to_owned(), count: 2 });
         });
         let mut template = WorkerTemplate::new("other", "registry.example/clowder:1.0");

@@ -4,6 +4,7 @@ use super::backoff::Backoff;
 use super::board::Board;
 use super::config::LocalConfig;
 use super::error::LocalError;
+use super::files::Files;
 use super::fleet::{Fleet, Member};
 use super::log::{Kept, LogFolder};
 use super::machine;
@@ -78,7 +79,7 @@ impl LocalBackend {
                 log: Arc::clone(&log),
                 orders,
                 backoff: Backoff::new(self.config.backoff),
-                model: None,
+                files: Files::default(),
                 launches: 0,
             };
             Member::new(log, self.supervisors.spawn(supervisor.run()))

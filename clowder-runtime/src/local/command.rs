@@ -1,7 +1,6 @@
 //! A worker's command line and environment.
 
 use super::config::WorkerCommand;
-use clowder_core::model::KvType;
 use clowder_core::plan::StartWorker;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -13,12 +12,12 @@ const SECRET_WORDS: [&str; 8] =
     ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY", "ACCESS_KEY", "PRIVATE_KEY"];
 
 /// The command of a worker: its pipes are ours, it is killed when its handle is dropped, and it is the leader of its own
-/// process group, so that a terminal's Ctrl-C leaves it alone.
-pub(super) fn command(worker: &WorkerCommand, start: &StartWorker, model: &Path) -> Command {
+/// process group, so that a terminal's Ctrl-C leaves it alone. `files` are the model's own and those of its companions.
+pub(super) fn command(worker: &WorkerCommand, start: &StartWorker, files: &[&Path]) -> Command {
     let mut command = Command::new(&worker.program);
     command
         .args(&worker.args)
-        .args(arguments(start, model))
+        .args(arguments(start, files))
         .env("NO_COLOR", "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -31,11 +30,14 @@ pub(super) fn command(worker: &WorkerCommand, start: &StartWorker, model: &Path)
     command
 }
 
-fn arguments(start: &StartWorker, model: &Path) -> Vec<OsString> {
+fn arguments(start: &StartWorker, files: &[&Path]) -> Vec<OsString> {
     let settings = &start.spec.engine;
-    let mut arguments: Vec<OsString> = vec![
-        "--model-path".into(),
-        model.into(),
+    let mut files = files.iter();
+    let mut arguments: Vec<OsString> = Vec::new();
+    if let Some(model) = files.next() {
+        arguments.extend(["--model-path".into(), model.into()]);
+    }
+    arguments.extend([
         "--alias".into(),
         start.spec.name.as_str().into(),
         "--host".into(),
@@ -45,8 +47,8 @@ fn arguments(start: &StartWorker, model: &Path) -> Vec<OsString> {
         "--slots".into(),
         settings.slots().to_string().into(),
         "--kv-type".into(),
-        kv_type(settings.kv_type).into(),
-    ];
+        settings.kv_type.to_string().into(),
+    ]);
     let optional =
         [("--context", settings.context), ("--threads", settings.threads), ("--gpu-layers", settings.gpu_layers)];
     for (flag, value) in optional {
@@ -54,17 +56,19 @@ fn arguments(start: &StartWorker, model: &Path) -> Vec<OsString> {
             arguments.extend([flag.into(), value.to_string().into()]);
         }
     }
+    for (adapter, file) in start.spec.adapters.iter().zip(files.by_ref()) {
+        let mut named = OsString::from(format!("{}=", adapter.name));
+        named.push(file);
+        arguments.extend(["--adapter".into(), named]);
+    }
+    if let Some((draft, file)) = settings.draft.as_ref().zip(files.next()) {
+        arguments.extend(["--draft".into(), file.into(), "--draft-tokens".into(), draft.tokens().to_string().into()]);
+    }
+    for (name, value) in &settings.extra {
+        arguments.extend(["--set".into(), format!("{name}={value}").into()]);
+    }
     arguments.push("--supervised".into());
     arguments
-}
-
-fn kv_type(kv_type: KvType) -> &'static str {
-    match kv_type {
-        KvType::F32 => "f32",
-        KvType::F16 => "f16",
-        KvType::Q8_0 => "q8_0",
-        KvType::Q4_0 => "q4_0",
-    }
 }
 
 /// Whether a worker does not get this environment variable: Clowder's own settings, which its command line replaces, and
@@ -78,6 +82,7 @@ fn is_withheld(name: &OsStr) -> bool {
 mod tests {
     use super::*;
     use clowder_core::ModelSpec;
+    use clowder_core::model::{Adapter, Draft, KvType};
     use std::sync::Arc;
 
     fn start(change: impl FnOnce(&mut ModelSpec)) -> StartWorker {
@@ -87,7 +92,7 @@ mod tests {
     }
 
     fn line(start: &StartWorker) -> String {
-        let words = arguments(start, Path::new("/m.gguf"));
+        let words = arguments(start, &["/m.gguf", "/a.gguf", "/d.gguf"].map(Path::new));
         words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
@@ -103,11 +108,16 @@ mod tests {
             spec.engine.context = Some(512);
             spec.engine.threads = Some(3);
             spec.engine.gpu_layers = Some(0);
+            spec.engine.draft = Some(Draft::new("builtin:kitten".parse().unwrap()));
+            spec.engine.extra.insert("flash_attn".to_owned(), "on".to_owned());
+            let (name, source) = ("pirate".parse().unwrap(), "file:///pirate.gguf".parse().unwrap());
+            spec.adapters.push(Adapter { name, source, digest: None });
         });
         assert_eq!(
             line(&all),
             "--model-path /m.gguf --alias org/kitten --host 127.0.0.1 --port 0 --slots 2 --kv-type q8_0 \
-             --context 512 --threads 3 --gpu-layers 0 --supervised"
+             --context 512 --threads 3 --gpu-layers 0 --adapter pirate=/a.gguf --draft /d.gguf --draft-tokens 8 \
+             --set flash_attn=on --supervised"
         );
     }
 

@@ -67,6 +67,7 @@ mod config;
 mod desired;
 mod error;
 mod exit;
+mod files;
 mod fleet;
 mod log;
 mod machine;

@@ -47,11 +47,11 @@ impl Process {
     pub(super) fn spawn(
         worker: &WorkerCommand,
         start: &StartWorker,
-        model: &Path,
+        files: &[&Path],
         log: Arc<WorkerLog>,
     ) -> io::Result<Self> {
         log.begin_process();
-        let mut child = command(worker, start, model).spawn()?;
+        let mut child = command(worker, start, files).spawn()?;
         let pid = child.id().ok_or_else(|| io::Error::other("the process has no id"))?;
         prefer_to_kill_when_memory_runs_out(pid);
         let (first, announcement) = oneshot::channel();

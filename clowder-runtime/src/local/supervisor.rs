@@ -3,6 +3,7 @@
 use super::backoff::Backoff;
 use super::config::LocalConfig;
 use super::exit::{describe, quoted, telling_line};
+use super::files::Files;
 use super::fleet::{Fleet, Order};
 use super::log::WorkerLog;
 use super::process::{Process, Unannounced};
@@ -36,8 +37,7 @@ pub(super) struct Supervisor {
     pub(super) log: Arc<WorkerLog>,
     pub(super) orders: watch::Receiver<Order>,
     pub(super) backoff: Backoff,
-    /// Kept from one process to the next, so that a crash fetches nothing and the files stay.
-    pub(super) model: Option<(FetchRequest, StoredModel)>,
+    pub(super) files: Files,
     pub(super) launches: u32,
 }
 
@@ -92,28 +92,30 @@ impl Supervisor {
 
     /// From the model's file to the end of a process.
     async fn attempt(&mut self, start: &Arc<StartWorker>) -> Result<Infallible, Ended> {
-        let model = self.obtain(start).await?;
-        let mut process = self.launch(start, &model)?;
+        self.obtain(start).await?;
+        let mut process = self.launch(start)?;
         self.announced(&mut process).await?;
         self.serve(&mut process).await
     }
 
-    /// The model's file, fetched if need be.
-    async fn obtain(&mut self, start: &Arc<StartWorker>) -> Result<StoredModel, Ended> {
-        let spec = &start.spec;
-        let request =
-            FetchRequest { url: spec.source.clone(), digest: spec.digest, credentials: spec.credentials.clone() };
-        if let Some((former, model)) = &self.model
-            && (&former.url, former.digest) == (&request.url, request.digest)
-            && tokio::fs::try_exists(&model.path).await.unwrap_or(false)
-        {
-            return Ok(model.clone());
+    /// The files that it opens, fetched if need be, one after the other.
+    async fn obtain(&mut self, start: &Arc<StartWorker>) -> Result<(), Ended> {
+        let former = std::mem::take(&mut self.files);
+        for request in FetchRequest::all_of(&start.spec) {
+            let stored = match former.find(&request).await {
+                Some(stored) => stored,
+                None => self.fetch(start, request.clone()).await?,
+            };
+            self.files.push(request, stored);
         }
-        self.model = None;
+        Ok(())
+    }
+
+    async fn fetch(&mut self, start: &Arc<StartWorker>, request: FetchRequest) -> Result<StoredModel, Ended> {
         self.publish(|worker| worker.state = WorkerState::Fetching(FetchProgress::default()));
         let (sender, mut progress) = watch::channel(FetchProgress::default());
         let store = Arc::clone(&self.store);
-        let mut fetch = store.ensure(&self.config.node, request.clone(), sender);
+        let mut fetch = store.ensure(&self.config.node, request, sender);
         let mut publish_at = Instant::now();
         let fetched = loop {
             tokio::select! {
@@ -128,21 +130,20 @@ impl Supervisor {
         };
         drop(fetch);
         match fetched {
-            Ok(model) => {
-                // What kept the model from coming says nothing about its process.
+            Ok(stored) => {
+                // What kept the file from coming says nothing about the process.
                 self.backoff.reset();
-                self.model = Some((request, model.clone()));
                 self.fleet.board.observe_cache(store.as_ref()).await;
-                Ok(model)
+                Ok(stored)
             }
             Err(error) if error.is_transient() => Err(Ended::Failed(chain(&error).into())),
             Err(error) => Err(Ended::FailedForGood(chain(&error).into())),
         }
     }
 
-    fn launch(&mut self, start: &StartWorker, model: &StoredModel) -> Result<Process, Ended> {
+    fn launch(&mut self, start: &StartWorker) -> Result<Process, Ended> {
         let command = &self.config.command;
-        let process = Process::spawn(command, start, &model.path, Arc::clone(&self.log)).map_err(|error| {
+        let process = Process::spawn(command, start, &self.files.paths(), Arc::clone(&self.log)).map_err(|error| {
             Ended::Failed(format!("the worker program {} cannot be started: {error}", command.program.display()).into())
         })?;
         tracing::info!(worker = %self.id, pid = process.pid(), "worker process started");

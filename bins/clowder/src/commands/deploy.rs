@@ -9,9 +9,10 @@ use crate::names;
 use crate::progress::Progress;
 use crate::replicas::Replicas;
 use crate::sizes;
-use clowder_core::model::{EngineSettings, KvType};
+use clowder_core::model::{Draft, EngineSettings, InvalidModelName, KvType, Setting};
 use clowder_core::{ModelName, ModelSpec, ModelUrl, Secret};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 const PRIORITIES: std::ops::RangeInclusive<i64> = -(ModelSpec::MOST_PRIORITY as i64)..=ModelSpec::MOST_PRIORITY as i64;
@@ -42,6 +43,12 @@ pub(crate) struct DeployArgs {
     /// The SHA-256 that the model's file must have, sha256:HEX
     #[arg(long)]
     digest: Option<clowder_core::source::Digest>,
+    /// A LoRA adapter, which clients ask for by its name in place of the model's: NAME=SOURCE; may be given again
+    #[arg(long, value_name = "NAME=SOURCE", value_parser = adapter)]
+    adapter: Vec<(ModelName, String)>,
+    /// Keep the files on the nodes that have them, whatever else needs the room
+    #[arg(long)]
+    pin: bool,
     #[command(flatten)]
     engine: EngineArgs,
     #[command(flatten)]
@@ -60,7 +67,7 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(EngineSettings::MOST_SLOTS)))]
     slots: Option<u32>,
     /// Number format of the KV cache: f16, f32, q8_0 or q4_0 [default: f16]
-    #[arg(long, value_name = "TYPE", value_parser = kv_type)]
+    #[arg(long, value_name = "TYPE")]
     kv_type: Option<KvType>,
     /// Threads of a worker [default: the physical cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(EngineSettings::MOST_THREADS)))]
@@ -68,6 +75,15 @@ pub(crate) struct EngineArgs {
     /// Layers kept on an accelerator [default: all]
     #[arg(long, value_name = "N")]
     gpu_layers: Option<u32>,
+    /// A smaller model of the same vocabulary that guesses ahead: the same output, sooner
+    #[arg(long, value_name = "SOURCE")]
+    draft: Option<String>,
+    /// The most tokens that it guesses at once [default: 8]
+    #[arg(long, value_name = "N", requires = "draft", value_parser = clap::value_parser!(u32).range(1..=i64::from(Draft::MOST_TOKENS)))]
+    draft_tokens: Option<u32>,
+    /// A further setting of llama.cpp by its own name, such as flash_attn=on; may be given again
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
 }
 
 /// What a model's source asks for.
@@ -102,8 +118,15 @@ impl CredentialsArgs {
     }
 }
 
-fn kv_type(text: &str) -> Result<KvType, String> {
-    serde_json::from_value(text.into()).map_err(|_| "take f16, f32, q8_0 or q4_0".to_owned())
+fn adapter(text: &str) -> Result<(ModelName, String), String> {
+    let (name, source) = text.split_once('=').ok_or("write NAME=SOURCE")?;
+    Ok((name.parse().map_err(|error: InvalidModelName| error.to_string())?, source.to_owned()))
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Setting::parse(name, value).map_err(|error| error.to_string())?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Records the model and waits for it.
@@ -165,7 +188,17 @@ fn body(args: &DeployArgs, source: &ModelUrl) -> Result<Value, Error> {
     if !args.node.is_empty() {
         body.insert("placement".into(), json!({ "pinned": args.node }));
     }
-    let engine = engine(&args.engine);
+    if !args.adapter.is_empty() {
+        let adapters = args.adapter.iter().map(|(name, source)| {
+            let source = names::source(source)?;
+            Ok(json!({ "name": name, "source": source.to_string() }))
+        });
+        body.insert("adapters".into(), adapters.collect::<Result<Vec<_>, Error>>()?.into());
+    }
+    if args.pin {
+        body.insert("cache".into(), json!({ "pin": true }));
+    }
+    let engine = engine(&args.engine)?;
     if !engine.is_empty() {
         body.insert("engine".into(), engine.into());
     }
@@ -173,7 +206,7 @@ fn body(args: &DeployArgs, source: &ModelUrl) -> Result<Value, Error> {
 }
 
 /// Only what was said: the server's defaults stay the server's.
-fn engine(args: &EngineArgs) -> Map<String, Value> {
+fn engine(args: &EngineArgs) -> Result<Map<String, Value>, Error> {
     let numbers =
         [("context", args.context), ("slots", args.slots), ("threads", args.threads), ("gpu_layers", args.gpu_layers)];
     let mut engine: Map<String, Value> =
@@ -181,7 +214,17 @@ fn engine(args: &EngineArgs) -> Map<String, Value> {
     if let Some(kv_type) = args.kv_type {
         engine.insert("kv_type".into(), json!(kv_type));
     }
-    engine
+    if let Some(draft) = &args.draft {
+        let mut draft = json!({ "source": names::source(draft)?.to_string() });
+        if let Some(tokens) = args.draft_tokens {
+            draft["tokens"] = tokens.into();
+        }
+        engine.insert("draft".into(), draft);
+    }
+    if !args.set.is_empty() {
+        engine.insert("extra".into(), json!(args.set.iter().cloned().collect::<BTreeMap<_, _>>()));
+    }
+    Ok(engine)
 }
 
 #[cfg(test)]
@@ -207,6 +250,28 @@ mod tests {
             serde_json::json!({
                 "source": "builtin:kitten", "replicas": 1, "aliases": ["cat", "gpt"], "memory": 6_442_450_944_u64,
                 "priority": -5
+            })
+        );
+        let said = [
+            "kitten",
+            "--pin",
+            "--adapter",
+            "pirate=https://h/p.gguf",
+            "--draft",
+            "kitten",
+            "--draft-tokens",
+            "4",
+            "--set",
+            "use_mmap=false",
+        ];
+        assert_eq!(
+            body(&said),
+            serde_json::json!({
+                "source": "builtin:kitten", "replicas": 1, "cache": { "pin": true },
+                "adapters": [{ "name": "pirate", "source": "https://h/p.gguf" }],
+                "engine": {
+                    "draft": { "source": "builtin:kitten", "tokens": 4 }, "extra": { "use_mmap": "false" }
+                }
             })
         );
         let said = ["kitten", "--name", "k", "--slots", "2", "--kv-type", "q8_0", "--node", "a", "--node", "b"];
