@@ -1,7 +1,7 @@
 //! Whatever is wanted: the plan comes to an end, on the way to which no promise is broken.
 
 use super::*;
-use crate::model::AcceleratorRequest;
+use crate::model::{AcceleratorRequest, Canary, EngineSettings, Revision};
 use crate::node::{Accelerator, Openness};
 use proptest::prelude::*;
 
@@ -14,6 +14,8 @@ struct Sketch {
     spare: u32,
     revision: u32,
     surge: Option<u32>,
+    /// The weight, the revision and the memory of what is on trial.
+    canary: Option<(u8, u32, u64)>,
     gpus: Option<u32>,
     spread: bool,
     pinned: Option<usize>,
@@ -31,11 +33,13 @@ fn openness() -> impl Strategy<Value = Vec<Openness>> {
 }
 
 fn sketch() -> impl Strategy<Value = Sketch> {
-    let (count, some) = (0_u32..4, proptest::option::of(0_u32..2));
-    (count.clone(), 1_u64..6, -1_i32..2, 0_u32..3, 0_u32..2, some.clone(), some, any::<bool>(), 0_usize..12).prop_map(
-        |(replicas, memory, priority, spare, revision, surge, gpus, spread, pin)| {
+    let some = || proptest::option::of(0_u32..2);
+    let canary = proptest::option::of((1_u8..100, 0_u32..3, 1_u64..6));
+    let counts = (0_u32..5, 1_u64..6, -1_i32..2, 0_u32..3);
+    (counts, 0_u32..2, some(), canary, some(), any::<bool>(), 0_usize..12).prop_map(
+        |((replicas, memory, priority, spare), revision, surge, canary, gpus, spread, pin)| {
             let pinned = (pin < 4).then_some(pin);
-            Sketch { replicas, memory, priority, spare, revision, surge, gpus, spread, pinned }
+            Sketch { replicas, memory, priority, spare, revision, surge, canary, gpus, spread, pinned }
         },
     )
 }
@@ -46,10 +50,17 @@ fn drawn(sketches: &[Sketch]) -> Vec<Wanted> {
         spec.priority = sketch.priority;
         spec.engine.slots = Some(sketch.revision + 1);
         spec.rollout.surge = sketch.surge;
+        let canary = sketch.canary.filter(|(_, revision, _)| *revision != sketch.revision);
+        spec.rollout.canary = canary.map(|(weight, revision, _)| Canary {
+            weight,
+            engine: EngineSettings { slots: Some(revision + 1), ..EngineSettings::default() },
+        });
         spec.placement.accelerators = sketch.gpus.map(|count| AcceleratorRequest { name: "gpu".to_owned(), count });
         spec.placement.spread = sketch.spread.then(|| "zone".to_owned());
         spec.placement.pinned.extend(sketch.pinned.map(|node| NodeName(format!("n{node}"))));
-        Wanted { spare: sketch.spare, ..wanted(spec, sketch.memory) }
+        let mut wanted = Wanted { spare: sketch.spare, ..wanted(spec, sketch.memory) };
+        wanted.trial.iter_mut().for_each(|trial| trial.memory = canary.map(|(.., memory)| memory));
+        wanted
     };
     sketches.iter().enumerate().map(draw).collect()
 }
@@ -96,6 +107,15 @@ fn pass(plan: &Plan, inventory: &mut Inventory, pace: &mut impl Iterator<Item = 
     }
 }
 
+/// The revisions that a model shall run under, with the replicas there shall be of each and those that are needed.
+fn shares(wanted: &Wanted) -> Vec<(Revision, usize, usize)> {
+    let Wanted { spec, trial, .. } = wanted;
+    let [all, needed] = [spec.replicas, wanted.needed()].map(|replicas| spec.rollout.shares(replicas));
+    let own = (spec.revision(), all.own as usize, needed.own as usize);
+    let trial = trial.iter().map(|trial| (trial.spec.revision(), all.trial as usize, needed.trial as usize));
+    std::iter::once(own).chain(trial).collect()
+}
+
 fn live<'i>(inventory: &'i Inventory, spec: &'i ModelSpec) -> impl Iterator<Item = &'i Arc<Worker>> {
     inventory.workers.values().filter(|worker| worker.model == spec.name && worker.state.is_live())
 }
@@ -117,12 +137,16 @@ fn run(wanted: &[Wanted], inventory: &mut Inventory, pace: &mut impl Iterator<It
         }
         for (wanted, before) in wanted.iter().zip(before) {
             let (spec, now) = (&wanted.spec, live(inventory, &wanted.spec).count());
-            let replaces = live(inventory, spec).any(|worker| {
-                worker.revision != spec.revision()
-                    || (spec.placement.pinned.is_empty() && is_cordoned(inventory, worker))
-            });
+            let shares = shares(wanted);
+            let of = |revision| live(inventory, spec).filter(|worker| worker.revision == revision).count();
+            let replaces = shares.iter().any(|&(revision, replicas, _)| of(revision) > replicas)
+                || live(inventory, spec).any(|worker| {
+                    shares.iter().all(|&(revision, ..)| worker.revision != revision)
+                        || (spec.placement.pinned.is_empty() && is_cordoned(inventory, worker))
+                });
+            let replicas: usize = shares.iter().map(|&(_, replicas, _)| replicas).sum();
             if let Some(surge) = spec.rollout.surge.filter(|_| replaces) {
-                assert!(now <= before.max((spec.replicas + surge) as usize), "{}: {now} after {before}", spec.name);
+                assert!(now <= before.max(replicas + surge as usize), "{}: {now} after {before}", spec.name);
             }
         }
     }
@@ -134,15 +158,16 @@ fn run(wanted: &[Wanted], inventory: &mut Inventory, pace: &mut impl Iterator<It
 fn assert_nobody_needed_goes_from_the_first(wanted: &[Wanted], inventory: &Inventory, plan: &Plan) {
     let highest = wanted.iter().map(|wanted| wanted.spec.priority).max();
     let first = |wanted: &&Wanted| Some(wanted.spec.priority) == highest && wanted.spec.placement.pinned.is_empty();
-    for first in wanted.iter().filter(first) {
+    let shares =
+        wanted.iter().filter(first).flat_map(|first| shares(first).into_iter().map(move |share| (first, share)));
+    for (first, (revision, _, needed)) in shares {
         let serves = |worker: &&Arc<Worker>| {
             let stays = first.spec.rollout.surge.is_none() || !is_cordoned(inventory, worker);
-            worker.revision == first.spec.revision() && worker.state == WorkerState::Ready && stays
+            worker.revision == revision && worker.state == WorkerState::Ready && stays
         };
         let stopped: BTreeSet<&WorkerId> = plan.actions.iter().map(Action::worker).collect();
         let (go, stay): (Vec<_>, Vec<_>) =
             live(inventory, &first.spec).filter(serves).partition(|worker| stopped.contains(&worker.id));
-        let needed = first.needed() as usize;
         assert!(stay.len() >= needed.min(go.len() + stay.len()), "{}: {plan:?}", first.spec.name);
     }
 }
@@ -170,16 +195,24 @@ proptest! {
             let plan = run(&wanted, &mut inventory, &mut pace);
             for model in &wanted {
                 let spec = &model.spec;
-                let is_current = |worker: &&Arc<Worker>| worker.revision == spec.revision();
                 let may_stay =
                     |worker: &&Arc<Worker>| !spec.placement.pinned.is_empty() || !is_cordoned(&inventory, worker);
-                let (current, moving): (Vec<_>, Vec<_>) = live(&inventory, spec).filter(is_current).partition(may_stay);
-                let (current, moving) = (current.len(), moving.len());
                 let unplaced: Vec<&Unplaced> = plan.unplaced.iter().filter(|u| u.spec.name == spec.name).collect();
-                let lacking: u32 = unplaced.iter().map(|unplaced| unplaced.replicas).sum();
-                prop_assert!(current + lacking as usize >= model.needed() as usize, "{}: {current} {lacking}", spec.name);
-                prop_assert!(current + moving <= spec.replicas as usize);
-                prop_assert!(moving <= lacking as usize, "{}: {moving} stay without a reason", spec.name);
+                let lacking: usize = unplaced.iter().map(|unplaced| unplaced.replicas as usize).sum();
+                let shares = shares(model);
+                for &(revision, replicas, needed) in &shares {
+                    let is_current = |worker: &&Arc<Worker>| worker.revision == revision;
+                    let (current, moving): (Vec<_>, Vec<_>) =
+                        live(&inventory, spec).filter(is_current).partition(may_stay);
+                    let (current, moving) = (current.len(), moving.len());
+                    let of_these = unplaced.iter().filter(|unplaced| unplaced.spec.revision() == revision);
+                    let own_lacking: usize = of_these.map(|unplaced| unplaced.replicas as usize).sum();
+                    prop_assert!(current + own_lacking >= needed, "{}: {current} {own_lacking}", spec.name);
+                    prop_assert!(current + moving <= replicas + lacking - own_lacking);
+                    prop_assert!(moving <= lacking, "{}: {moving} stay without a reason", spec.name);
+                }
+                let replicas: usize = shares.iter().map(|&(_, replicas, _)| replicas).sum();
+                prop_assert!(live(&inventory, spec).count() <= replicas);
                 for unplaced in unplaced.iter().filter(|u| u.cause == Cause::Memory && u.node.is_none()) {
                     let gpus = spec.placement.accelerators.as_ref().map_or(0, |asked| asked.count);
                     for node in inventory.nodes.values().filter(|node| {
