@@ -9,6 +9,8 @@ use crate::worker::WorkerState;
 use crate::{ModelName, ModelUrl};
 use tokio::task::JoinHandle;
 
+mod trial;
+
 struct Cluster {
     desired: Arc<InMemoryDesired>,
     backend: Arc<InMemoryBackend>,

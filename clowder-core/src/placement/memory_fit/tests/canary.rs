@@ -136,6 +136,30 @@ fn without_room_one_of_the_models_own_makes_room_and_no_more_while_it_fails() {
 }
 
 #[test]
+fn without_room_one_is_replaced_at_a_time_whichever_it_is_for() {
+    let ready = |inventory: &mut Inventory| {
+        let starting = inventory.workers.values_mut().filter(|worker| worker.state == WorkerState::Starting);
+        starting.for_each(|worker| Arc::make_mut(worker).state = WorkerState::Ready);
+    };
+    let both = [wanted(trial(2, 3, Some((50, 2))), GIB)];
+    let mut inventory = nodes(&[("a", 2 * GIB)]);
+    settle(&[wanted(trial(2, 1, None), GIB)], &mut inventory);
+    for expected in [revision(3), revision(2)] {
+        let plan = MemoryFit.plan(&both, &inventory);
+        assert!(matches!(&plan.actions[..], [Action::Stop { .. }]), "{plan:?}");
+        carry_out(&plan, &mut inventory);
+        let plan = MemoryFit.plan(&both, &inventory);
+        assert_eq!((plan.actions.len(), starts(&plan)), (1, vec![expected]));
+        carry_out_in(&plan, &mut inventory, &WorkerState::Starting);
+        assert_eq!(MemoryFit.plan(&both, &inventory).actions, [], "the other one serves meanwhile");
+        let changed = [wanted(trial(2, 4, Some((50, 2))), GIB)];
+        assert!(expected == revision(3) || MemoryFit.plan(&changed, &inventory).actions.is_empty());
+        ready(&mut inventory);
+    }
+    assert_eq!(serving(&inventory, [3, 2]), [1, 1]);
+}
+
+#[test]
 fn what_fits_nowhere_on_trial_stops_nobody() {
     let mut inventory = nodes(&[("a", 4 * GIB)]);
     settle(&[wanted(trial(4, 1, None), GIB)], &mut inventory);
