@@ -3,11 +3,13 @@
 use crate::BoxError;
 use crate::node::NodeName;
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// Names a pool: machines of one kind that are counted together.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct PoolName(pub String);
 
 impl From<&str> for PoolName {
@@ -23,7 +25,8 @@ impl fmt::Display for PoolName {
 }
 
 /// Where a machine stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MachineState {
     /// Being made.
@@ -40,16 +43,17 @@ pub enum MachineState {
 }
 
 /// One machine of a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// The node it is, or will be.
     pub node: NodeName,
     /// Where it stands.
+    #[serde(flatten)]
     pub state: MachineState,
 }
 
 /// A pool as observed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
     /// How many machines there shall be.
     pub desired: u32,
@@ -64,7 +68,7 @@ pub struct Pool {
 }
 
 /// All pools, at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InfraState {
     /// The pools, by name.
     pub pools: BTreeMap<PoolName, Pool>,
@@ -113,7 +117,7 @@ pub enum InfraError {
         max: u32,
     },
     /// The infrastructure does not answer.
-    #[error("the infrastructure {what} failed")]
+    #[error("{what} failed")]
     Unreachable {
         /// What was being done.
         what: String,

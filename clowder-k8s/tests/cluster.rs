@@ -287,7 +287,23 @@ async fn the_definitions_rules_are_told_in_words() {
     let bare = said(make("wrong", accelerators("gpu", 1)).await);
     assert!(bare.contains("name is what nodes list under status.allocatable"), "{bare}");
 
+    let setting = json!({ "source": "builtin:kitten", "engine": { "extra": { "mmap": "false" } } });
+    let setting = said(make("wrong", setting).await);
+    assert!(setting.contains("there is no such setting of llama.cpp; there are flash_attn, "), "{setting}");
+    let adapter = |name: &str| json!({ "name": name, "source": "https://h/a.gguf" });
+    let canary = |weight: u32| json!({ "weight": weight, "engine": { "slots": 2 } });
+
     let refused = [
+        (json!({ "source": "builtin:kitten", "adapters": [adapter("a b")] }), "spec.adapters[0].name"),
+        (json!({ "source": "builtin:kitten", "adapters": [adapter("a"), adapter("a")] }), "spec.adapters[1]"),
+        (json!({ "source": "builtin:kitten", "engine": { "draft": {} } }), "spec.engine.draft.source"),
+        (
+            json!({ "source": "builtin:kitten", "engine": { "draft": { "source": "builtin:kitten", "tokens": 65 } } }),
+            "spec.engine.draft.tokens",
+        ),
+        (json!({ "source": "builtin:kitten", "rollout": { "canary": canary(0) } }), "spec.rollout.canary.weight"),
+        (json!({ "source": "builtin:kitten", "rollout": { "canary": canary(100) } }), "spec.rollout.canary.weight"),
+        (json!({ "source": "builtin:kitten", "cache": { "pin": "yes" } }), "spec.cache.pin"),
         (json!({}), "spec.source"),
         (json!({ "source": "" }), "spec.source"),
         (json!({ "source": "builtin:kitten", "replicas": 1001 }), "spec.replicas"),

@@ -5,6 +5,7 @@ mod demand;
 mod error;
 mod health;
 mod leadership;
+mod machines;
 mod metrics;
 mod run;
 mod tokens;

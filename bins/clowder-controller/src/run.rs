@@ -4,17 +4,19 @@ use crate::demand::GatewayDemands;
 use crate::error::Error;
 use crate::health::{self, Health, HeardNow};
 use crate::leadership::{Leadership, NoteRenewals};
+use crate::machines::RemoteInfra;
 use crate::metrics::{CountCalls, MeasuredBackend, MeasuredPlacement, Metrics};
 use clowder_core::placement::MemoryFit;
 use clowder_core::status::ModelStatuses;
 use clowder_core::stock::StockedBackend;
-use clowder_core::{Backend, Inventory, Reconciler, Secret};
+use clowder_core::{Backend, Infra, Inventory, Reconciler, Secret};
 use clowder_k8s::{BudgetWriter, KubernetesBackend, KubernetesDesired, StatusWriter, StorageManagers, WorkerTemplate};
 use clowder_storage::Sources;
 use clowder_storage::sources::{BuiltinSource, HubConfig, WebConfig};
 use futures::StreamExt;
 use kube::client::ClientBuilder;
 use kube::{Client, Config};
+use reqwest::Url;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,6 +58,16 @@ pub(crate) struct Run {
     /// are, and nobody is told how far a fetch is
     #[arg(long, value_name = "FILE", env = "CLOWDER_STORAGE_TOKEN_FILE")]
     storage_token_file: Option<PathBuf>,
+    /// The program that keeps the cluster's machines, such as an Oxide controller: it is asked for more where models do not
+    /// fit, and for fewer where machines are idle
+    #[arg(long, value_name = "URL", env = "CLOWDER_INFRA_URL")]
+    infra_url: Option<String>,
+    /// File with the token that it asks for
+    #[arg(long, value_name = "FILE", env = "CLOWDER_INFRA_TOKEN_FILE", requires = "infra_url")]
+    infra_token_file: Option<PathBuf>,
+    /// How long a machine stays that has no worker, in seconds
+    #[arg(long, value_name = "SECONDS", env = "CLOWDER_INFRA_IDLE_SECONDS", default_value_t = 600)]
+    infra_idle_seconds: u64,
     /// Name of this controller among its equals [default: the machine's]
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     identity: Option<String>,
@@ -78,7 +90,8 @@ impl Run {
         let config = Config::infer().await.map_err(|error| Error::Config(kube::Error::InferConfig(error)))?;
         let client = client(&config, &metrics).map_err(Error::Config)?;
         let namespace = self.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-        let (parts, feeds) = self.parts(&client, &namespace, admin_token, storage_token, &metrics);
+        let machines = self.machines()?;
+        let (parts, feeds) = self.parts(&client, &namespace, admin_token, storage_token, machines, &metrics);
         let (statuses_told, statuses) = watch::channel(None);
         let (inventory, _follower) = follow(parts.backend.as_ref());
         let health = health::router(Health { inventory, statuses, feeds, metrics: metrics.clone() });
@@ -106,6 +119,7 @@ impl Run {
         namespace: &str,
         admin_token: Option<Secret>,
         storage_token: Option<Secret>,
+        machines: Option<Arc<dyn Infra>>,
         metrics: &Metrics,
     ) -> (Parts, Vec<(&'static str, HeardNow)>) {
         let desired = Arc::new(KubernetesDesired::new(client.clone(), namespace));
@@ -118,7 +132,21 @@ impl Run {
         if let Some(demand) = demand.clone() {
             feeds.push(("gateway", Arc::new(move || demand.heard())));
         }
-        (Parts { desired, backend, demand }, feeds)
+        let idle = Duration::from_secs(self.infra_idle_seconds);
+        (Parts { desired, backend, demand, machines, idle }, feeds)
+    }
+
+    /// Who keeps the machines, where anybody does.
+    fn machines(&self) -> Result<Option<Arc<dyn Infra>>, Error> {
+        let Some(text) = &self.infra_url else { return Ok(None) };
+        let refused = |reason| Error::InfraUrl { url: text.chars().take(120).collect(), reason };
+        let url: Url = text.parse().map_err(|_| refused("write http://HOST:PORT or https://HOST"))?;
+        if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
+            return Err(refused("write http://HOST:PORT or https://HOST, and the token into --infra-token-file"));
+        }
+        let token = self.infra_token_file.as_deref().map(read_token).transpose()?;
+        let infra = RemoteInfra::new(url, token).map_err(Error::cluster("setting up the client of --infra-url"))?;
+        Ok(Some(Arc::new(infra)))
     }
 
     fn template(&self, namespace: &str) -> WorkerTemplate {
@@ -136,6 +164,9 @@ struct Parts {
     desired: Arc<KubernetesDesired>,
     backend: Arc<dyn Backend>,
     demand: Option<Arc<GatewayDemands>>,
+    machines: Option<Arc<dyn Infra>>,
+    /// How long a machine stays that has no worker.
+    idle: Duration,
 }
 
 /// A client of the cluster whose calls are counted.
@@ -158,7 +189,7 @@ fn follow(backend: &dyn Backend) -> (watch::Receiver<Option<Arc<Inventory>>>, Ab
 /// The loop, and the statuses of the models as it sees them.
 async fn lead(
     client: Client,
-    Parts { desired, backend, demand }: &Parts,
+    Parts { desired, backend, demand, machines, idle }: &Parts,
     metrics: &Metrics,
     told: &watch::Sender<Option<Arc<ModelStatuses>>>,
 ) -> Result<(), Error> {
@@ -169,6 +200,9 @@ async fn lead(
     let mut reconciler = Reconciler::new(desired.clone(), backend.clone(), Arc::new(placement), sources);
     if let Some(demand) = demand {
         reconciler = reconciler.with_demand(demand.clone());
+    }
+    if let Some(machines) = machines {
+        reconciler = reconciler.with_infra(machines.clone()).with_idle_machines(*idle);
     }
     let mut statuses = reconciler.statuses();
     let budgets = BudgetWriter::new(client.clone(), desired, reconciler.statuses());

@@ -1,11 +1,21 @@
 """Models as resources, and as the operational API makes them."""
 
 import json
+import socket
 import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
-from conftest import Gateway, eventually, is_ready, kubectl, model, read, read_all, state, workers
+from conftest import ROOT, Gateway, eventually, is_ready, kubectl, model, read, read_all, state, workers
+
+sys.path.insert(0, str(ROOT / "models" / "kitten"))
+import adapter  # noqa: E402
 
 
 def curl(*arguments: str) -> str:
@@ -96,3 +106,31 @@ def test_the_command_speaks_to_a_cluster(gateway: Gateway, kitten: str, tmp_path
     assert clowder("logs", worker).strip()
     clowder("rm", "calico")
     eventually("calico is gone", lambda: not read_all("pods", f"clowder.dev/model=calico"))
+
+
+@pytest.fixture
+def adapters(gateway: Gateway, tmp_path: Path) -> Iterator[str]:
+    """A web server that nodes reach, with an adapter of kitten that changes what it says."""
+    adapter.write(tmp_path / "wild.gguf", strength=1.0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+        # Nothing is sent: it tells which of this machine's addresses is on the way to a node.
+        (node, *_) = read_all("nodes")
+        (address,) = [entry["address"] for entry in node["status"]["addresses"] if entry["type"] == "InternalIP"]
+        way.connect((address, 9))
+        here = way.getsockname()[0]
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer((here, 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://{here}:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_model_with_an_adapter_and_a_draft(gateway: Gateway, kitten: str, adapters: str):
+    plain = gateway.ask(kitten)
+    wild = [{"name": "wild", "source": f"{adapters}/wild.gguf"}]
+    engine = {"draft": {"source": "builtin:kitten", "tokens": 4}, "extra": {"use_mmap": "false"}}
+    kubectl("apply", "--filename", "-", stdin=model("cat", adapters=wild, engine=engine, cache={"pin": True}))
+    kubectl("wait", "--for=condition=Ready", "model/cat", "--timeout=180s")
+    assert gateway.ask("cat") == plain
+    assert gateway.ask("wild") != plain
+    kubectl("delete", "model/cat")

@@ -263,7 +263,7 @@ async fn machines_come_for_what_has_no_place_and_go_when_nothing_runs() {
 async fn what_the_infrastructure_refuses_is_told_and_asked_again() {
     let cluster = Cluster::start(2);
     cluster.want(1).await;
-    cluster.until("told", |status| says(status, "not yet asked for: the infrastructure call failed: no answer")).await;
+    cluster.until("told", |status| says(status, "not yet asked for: call failed: no answer")).await;
     cluster.until_asked(&[1]).await;
     cluster.until("waits", |status| says(status, "waiting for a machine of pool p") && !says(status, "not yet")).await;
 }
