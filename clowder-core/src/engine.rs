@@ -1,6 +1,6 @@
 //! `Engine`: the inference seam inside a worker.
 
-use crate::{BoxError, BoxStream};
+use crate::{BoxError, BoxStream, ModelName};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ pub struct EngineInfo {
     pub trained_context: u32,
     /// Requests generated at the same time.
     pub slots: u32,
+    /// The adapters that requests may ask for.
+    pub adapters: Vec<ModelName>,
     /// The model's own chat template, in Jinja.
     pub chat_template: Option<String>,
     /// Text of the token that begins a sequence, where the model has one.
@@ -83,6 +85,8 @@ impl Default for Sampling {
 pub struct GenerateRequest {
     /// The prompt; not empty, shorter than the context.
     pub prompt: Vec<Token>,
+    /// The adapter it asks for, one of [`EngineInfo::adapters`]; `None` takes the model as it is.
+    pub adapter: Option<ModelName>,
     /// The most tokens to generate; `None` goes on to the end of the context.
     pub max_tokens: Option<u32>,
     /// How tokens are chosen.
@@ -124,6 +128,10 @@ pub struct Usage {
     pub cached: u32,
     /// Tokens generated.
     pub completion: u32,
+    /// Tokens that a draft model guessed for it.
+    pub drafted: u32,
+    /// Those of them that the model chose itself, and so generated sooner.
+    pub accepted: u32,
     /// Milliseconds of prompt evaluation, queueing left out.
     pub prefill_ms: f64,
     /// Milliseconds of generation.
@@ -168,6 +176,10 @@ pub struct EngineLoad {
     pub cached_tokens: u64,
     /// Tokens generated since the start.
     pub completion_tokens: u64,
+    /// Tokens that a draft model guessed since the start.
+    pub drafted_tokens: u64,
+    /// Those of them that the model chose itself.
+    pub accepted_tokens: u64,
     /// Requests given up by their caller since the start.
     pub cancelled: u64,
 }
@@ -193,7 +205,8 @@ pub trait Engine: Send + Sync {
     /// Begins a generation. Dropping the stream aborts it and frees its slot.
     ///
     /// # Errors
-    /// [`EngineError::ContextExceeded`], [`EngineError::Rejected`], [`EngineError::Overloaded`],
+    /// [`EngineError::ContextExceeded`], [`EngineError::Rejected`] (also for an adapter there is not),
+    /// [`EngineError::Overloaded`],
     /// [`EngineError::Draining`].
     async fn generate(&self, request: GenerateRequest) -> Result<BoxStream<GenerateEvent>, EngineError>;
 

@@ -57,7 +57,8 @@ pub trait Placement: Send + Sync {
     ///
     /// A worker is never stopped for a model of the same or a lower priority, unless it lingers ([`Wanted::spare`]). One on a
     /// node that is [cordoned](crate::node::Openness::Cordoned) is replaced elsewhere, unless it is pinned there, and stays for
-    /// as long as there is no room for that. On one that is merely closed it stays.
+    /// as long as there is no room for that. On one that is merely closed it stays. One that its node
+    /// [refused](crate::Worker::refused) is started elsewhere, too, where there is room, and for its sake nobody goes.
     ///
     /// Where there is a trial, its [share](crate::model::Rollout::shares) of the replicas runs under its spec. A change of the
     /// shares replaces workers like a change of settings: who is not wanted any more serves until who is wanted does.

@@ -9,7 +9,7 @@ use clowder_core::{ModelName, Secret};
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -29,8 +29,8 @@ const CLOSE: Duration = Duration::from_secs(5);
 pub struct WorkerOptions {
     /// The model's GGUF file; the first of several where it is split.
     pub model_path: PathBuf,
-    /// What is locked shared as long as the model is used.
-    pub hold: Option<PathBuf>,
+    /// What is locked shared as long as the model, its adapters and its draft model are used.
+    pub hold: Vec<PathBuf>,
     /// The name that clients ask for.
     pub alias: ModelName,
     /// Where it listens.
@@ -54,7 +54,7 @@ impl WorkerOptions {
     pub fn new(model_path: PathBuf, alias: ModelName) -> Self {
         Self {
             model_path,
-            hold: None,
+            hold: Vec::new(),
             alias,
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 8000,
@@ -182,13 +182,16 @@ pub async fn run(options: WorkerOptions) -> Result<(), WorkerError> {
 
 /// Holds and loads on a thread of its own: a worker told to end need not wait for it.
 fn load(
-    hold: Option<PathBuf>,
+    hold: Vec<PathBuf>,
     path: PathBuf,
     options: EngineOptions,
-) -> impl Future<Output = Result<(Option<Hold>, Result<LlamaEngine, LoadError>), WorkerError>> {
+) -> impl Future<Output = Result<(Hold, Result<LlamaEngine, LoadError>), WorkerError>> {
     let (sender, receiver) = oneshot::channel();
     let work = move || {
-        let held = hold.map(|hold| Hold::take(&hold, &path)).transpose();
+        let companions = options.adapters.iter().map(|adapter| &adapter.path);
+        let companions = companions.chain(options.draft.iter().map(|draft| &draft.path));
+        let files: Vec<&Path> = std::iter::once(&path).chain(companions).map(PathBuf::as_path).collect();
+        let held = Hold::take(&hold, &files);
         let loaded = held.map(|hold| (hold, LlamaEngine::load(&path, &options)));
         // Nobody waits for a model any more once the worker is told to end.
         let _ = sender.send(loaded);
@@ -289,7 +292,6 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[tokio::test]
     async fn an_open_door_is_refused() {
@@ -320,7 +322,7 @@ mod tests {
     async fn a_model_that_was_removed_before_it_was_held_is_to_be_fetched_anew() {
         let mut options = WorkerOptions::new("/nonexistent/m.gguf".into(), "m".parse().unwrap());
         options.port = 0;
-        options.hold = Some("/nonexistent/m.gguf.hold".into());
+        options.hold = vec!["/nonexistent/m.gguf.hold".into()];
         let error = run(options).await.unwrap_err();
         assert!(error.to_string().contains("/nonexistent/m.gguf was removed"), "{error}");
         assert_eq!(error.exit_code(), EXIT_REMOVED);

@@ -13,6 +13,7 @@ use std::io::Write;
 fn request(engine: &LlamaEngine, prompt: &str, most: u32) -> GenerateRequest {
     GenerateRequest {
         prompt: engine.tokenize(prompt, true).unwrap(),
+        adapter: None,
         max_tokens: Some(most),
         sampling: Sampling { temperature: 0.0, ..Sampling::default() },
         stop: Vec::new(),

@@ -14,7 +14,9 @@ pub(super) struct Short;
 pub(super) enum Scalar {
     Unsigned(u64),
     Signed(i64),
-    Float,
+    /// 32 and 64 bits.
+    Single,
+    Double,
 }
 
 impl Scalar {
@@ -22,7 +24,7 @@ impl Scalar {
         match self {
             Self::Unsigned(number) => Some(number),
             Self::Signed(number) => u64::try_from(number).ok(),
-            Self::Float => None,
+            Self::Single | Self::Double => None,
         }
     }
 }
@@ -97,9 +99,13 @@ impl<'a> Cursor<'a> {
             5 => Scalar::Signed(i64::from(i32::from_le_bytes(self.array()?))),
             10 => Scalar::Unsigned(self.u64()?),
             11 => Scalar::Signed(i64::from_le_bytes(self.array()?)),
-            6 | 12 => {
-                self.skip(width(kind).unwrap_or(0))?;
-                Scalar::Float
+            6 => {
+                self.skip(4)?;
+                Scalar::Single
+            }
+            12 => {
+                self.skip(8)?;
+                Scalar::Double
             }
             _ => return Ok(None),
         };

@@ -37,6 +37,22 @@ impl Writer {
         self.entries.push([Self::string(key), 4_u32.to_le_bytes().to_vec(), value.to_le_bytes().to_vec()].concat());
     }
 
+    /// A LoRA adapter of one tensor pair.
+    fn adapter() -> Self {
+        let mut writer = Self { entries: vec![], tensors: vec![] };
+        for (key, value) in [("general.architecture", "llama"), ("general.type", "adapter"), ("adapter.type", "lora")] {
+            writer.text(key, value);
+        }
+        writer.float("adapter.lora.alpha", 16.0);
+        writer.tensor("blk.0.attn_q.weight.lora_a", &[64, 4], 0, 0);
+        writer.tensor("blk.0.attn_q.weight.lora_b", &[4, 64], 0, 1024);
+        writer
+    }
+
+    fn float(&mut self, key: &str, value: f32) {
+        self.entries.push([Self::string(key), 6_u32.to_le_bytes().to_vec(), value.to_le_bytes().to_vec()].concat());
+    }
+
     fn array(&mut self, key: &str, values: &[u32]) {
         let mut entry = [Self::string(key), 9_u32.to_le_bytes().to_vec(), 4_u32.to_le_bytes().to_vec()].concat();
         entry.extend((values.len() as u64).to_le_bytes());
@@ -72,17 +88,6 @@ fn whole(bytes: &[u8]) -> GgufFacts {
 }
 
 #[test]
-fn an_adapter_has_tensors_and_no_sizes() {
-    let mut writer = Writer { entries: vec![], tensors: vec![] };
-    writer.text("general.architecture", "llama");
-    assert!(matches!(GgufFacts::parse(&writer.bytes()), Err(GgufError::Missing { .. })));
-    writer.text("general.type", "adapter");
-    writer.tensor("blk.0.attn_q.weight.lora_a", &[64, 8], 0, 0);
-    let facts = whole(&writer.bytes());
-    assert_eq!((facts.kind, facts.weight_bytes, facts.blocks), (GgufKind::Adapter, 64 * 8 * 4, 0));
-}
-
-#[test]
 fn reads_what_sizing_needs() {
     let mut writer = Writer::llama();
     writer.array("tokenizer.ggml.token_type", &[1, 1, 1]);
@@ -98,6 +103,29 @@ fn reads_what_sizing_needs() {
     assert_eq!(facts.kv_elements, 2 * 2 * (16 + 16));
     assert_eq!(facts.check_size(facts.file_bytes), Ok(()));
     assert!(matches!(facts.check_size(100), Err(GgufError::Truncated { actual: 100, .. })));
+}
+
+#[test]
+fn an_adapter_is_told_from_a_model() {
+    let facts = whole(&Writer::adapter().bytes());
+    assert_eq!((facts.architecture.as_str(), facts.weight_bytes, facts.blocks), ("llama", 2048, 0));
+    assert_eq!(facts.check_kind(GgufKind::Adapter), Ok(()));
+    let as_model = facts.check_kind(GgufKind::Model).unwrap_err();
+    assert_eq!(as_model.to_string(), "the GGUF holds a LoRA adapter, not a model");
+    assert!(whole(&Writer::llama().bytes()).check_kind(GgufKind::Adapter).is_err());
+    for (at, key) in [(2, "adapter.type"), (3, "adapter.lora.alpha")] {
+        let mut writer = Writer::adapter();
+        writer.entries.remove(at);
+        let missing = Err(GgufError::Missing { key: key.to_owned() });
+        assert_eq!(GgufFacts::parse(&writer.bytes()), missing);
+        // A key of another type is as good as none.
+        writer.number(key, 1);
+        assert_eq!(GgufFacts::parse(&writer.bytes()), missing);
+    }
+    let mut writer = Writer::adapter();
+    writer.entries.remove(2);
+    writer.text("adapter.type", "control");
+    assert!(matches!(GgufFacts::parse(&writer.bytes()), Err(GgufError::OtherKind { .. })));
 }
 
 #[test]
@@ -147,8 +175,8 @@ fn what_is_no_model_is_refused() {
 
 proptest! {
     #[test]
-    fn damaged_bytes_never_panic(at in 0_usize..400, value: u8, length in 0_usize..600) {
-        let mut writer = Writer::llama();
+    fn damaged_bytes_never_panic(adapter: bool, at in 0_usize..400, value: u8, length in 0_usize..600) {
+        let mut writer = if adapter { Writer::adapter() } else { Writer::llama() };
         writer.array("llama.attention.head_count_kv", &[4, 2]);
         writer.tensor("token_embd.weight", &[64, 100], 8, 0);
         let mut bytes = writer.bytes();

@@ -34,6 +34,9 @@ mod seats;
 /// serves until another does, and for as long as none has room. What differs is that their own memory is of no use to who
 /// replaces them.
 ///
+/// A worker that its node refused stands for its replica and serves nothing: another is started where there is room now, and
+/// nobody goes for that. The node takes no more of the model until one serves; then the refused ones go.
+///
 /// Replicas on trial are a group of their own beside those under the model's own settings, which come first. Workers of one
 /// group beyond what there shall be of it stand in for what the other lacks, like those of an earlier revision: so a trial
 /// that begins, grows, ends or becomes the model's own is a rollout, and one that fails takes nothing away.
@@ -115,7 +118,7 @@ impl<'a> Planning<'a> {
                 let of_its_revision = |&group: &usize| self.groups[group].revision == worker.revision;
                 groups.clone().find(of_its_revision).unwrap_or(groups.start)
             });
-            if worker.state.holds_memory()
+            if worker.holds_memory()
                 && let Some(&at) = self.at.get(&worker.node)
             {
                 // A worker does not say which accelerators it has: its model does.
@@ -123,7 +126,7 @@ impl<'a> Planning<'a> {
                 let accelerators = spec.and_then(|spec| spec.placement.accelerators.as_ref());
                 let need = Need { memory: worker.memory, accelerators };
                 match worker.state {
-                    WorkerState::Draining => self.places[at].drains(&need),
+                    WorkerState::Draining | WorkerState::Stopped => self.places[at].drains(&need),
                     _ => self.places[at].hold(Holder { group, need, worker: Some(worker) }),
                 }
             }
@@ -187,7 +190,7 @@ impl<'a> Planning<'a> {
         // Those under settings that are wanted go last.
         others.splice(0..0, beyond);
         let (mut lacks, mut gone) = (Vec::new(), Vec::new());
-        for (group, Parted { keep, go, moving, .. }) in groups.clone().zip(parted) {
+        for (group, Parted { keep, go, moving, refused, tries, .. }) in groups.clone().zip(parted) {
             let Group { revision, needed, .. } = self.groups[group];
             let lacking = (needed as usize).saturating_sub(replicas::serving(&keep));
             // What a group has beyond its own is no substitute for what it lacks itself: that is pinned elsewhere.
@@ -198,7 +201,7 @@ impl<'a> Planning<'a> {
             // What those on cordoned nodes have is nobody's to take.
             let with_room = old.iter().filter(|worker| !is_cordoned(worker)).count();
             gone.extend(go);
-            lacks.push(Lack { group, keep, old, with_room });
+            lacks.push(Lack { group, keep, old, with_room, refused, tries });
         }
         gone.into_iter().chain(others).for_each(|worker| self.stop(worker));
         replaces |= lacks.iter().any(|lack| !lack.old.is_empty());

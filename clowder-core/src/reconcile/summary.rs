@@ -1,6 +1,6 @@
 //! Turns one round's findings into a status for each model.
 
-use super::{Memory, source_key};
+use super::Memory;
 use crate::chain;
 use crate::desired::{DesiredModel, DesiredModels};
 use crate::model::ModelName;
@@ -84,10 +84,9 @@ fn is_moving(found: &Found<'_>, inventory: &Inventory) -> bool {
 
 fn status(model: &DesiredModel, found: Found<'_>, memory: &Memory) -> ModelStatus {
     let spec = &model.spec;
-    let key = source_key(spec);
     let Found { workers, unplaced, not_applied, moving, .. } = found;
     let trial = TrialStatus::of(spec, spec.replicas, &workers);
-    let refused = memory.refused.get(&key);
+    let refused = memory.inspections.refusal(spec);
     let reason = refused
         .map(|error| chain(error))
         .or_else(|| unplaced.or_else(|| not_applied.map(str::to_owned)))
@@ -98,7 +97,7 @@ fn status(model: &DesiredModel, found: Found<'_>, memory: &Memory) -> ModelStatu
         generation: model.generation,
         phase,
         reason: reason.filter(|_| !matches!(phase, ModelPhase::Ready | ModelPhase::Idle)),
-        facts: memory.facts.get(&key).map(|facts| Arc::clone(&facts.gguf)),
+        facts: memory.inspections.header(spec),
         memory: memory.promise(spec),
         workers,
         moving,

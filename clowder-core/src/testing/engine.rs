@@ -1,13 +1,13 @@
 //! For [`Engine`]: a scripted one, and the suite.
 
-use crate::BoxStream;
 use crate::engine::{
     Engine, EngineError, EngineInfo, EngineLoad, FinishReason, GenerateEvent, GenerateRequest, Sampling, Token, Usage,
 };
+use crate::{BoxStream, ModelName};
 use async_trait::async_trait;
 use futures::StreamExt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 /// An engine whose tokens are bytes and whose answer is the same each time.
@@ -17,6 +17,7 @@ pub struct ScriptedEngine {
     active: Arc<AtomicU32>,
     idle: Arc<Notify>,
     draining: AtomicBool,
+    asked: Mutex<Vec<GenerateRequest>>,
 }
 
 impl ScriptedEngine {
@@ -30,6 +31,7 @@ impl ScriptedEngine {
             context: 4096,
             trained_context: 4096,
             slots: 4,
+            adapters: Vec::new(),
             chat_template: None,
             bos: None,
             eos: None,
@@ -40,7 +42,20 @@ impl ScriptedEngine {
             active: Arc::default(),
             idle: Arc::default(),
             draining: AtomicBool::new(false),
+            asked: Mutex::default(),
         }
+    }
+
+    /// The requests it began, in order.
+    pub fn asked(&self) -> Vec<GenerateRequest> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same, with adapters that change nothing.
+    #[must_use]
+    pub fn with_adapters(mut self, adapters: impl IntoIterator<Item = ModelName>) -> Self {
+        self.info.adapters = adapters.into_iter().collect();
+        self
     }
 }
 
@@ -73,6 +88,9 @@ impl Engine for ScriptedEngine {
         if self.draining.load(Ordering::SeqCst) {
             return Err(EngineError::Draining);
         }
+        if let Some(unknown) = request.adapter.as_ref().filter(|adapter| !self.info.adapters.contains(adapter)) {
+            return Err(EngineError::Rejected { reason: format!("there is no adapter {unknown}") });
+        }
         let prompt = u32::try_from(request.prompt.len()).unwrap_or(u32::MAX);
         if prompt == 0 {
             return Err(EngineError::Rejected { reason: "the prompt is empty".to_owned() });
@@ -80,6 +98,7 @@ impl Engine for ScriptedEngine {
         if prompt >= self.info.context {
             return Err(EngineError::ContextExceeded { prompt, context: self.info.context });
         }
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
         self.active.fetch_add(1, Ordering::SeqCst);
         let guard = Active(Arc::clone(&self.active), Arc::clone(&self.idle));
         let most = request.max_tokens.map_or(usize::MAX, |most| most as usize);
@@ -131,6 +150,7 @@ pub async fn conformance(engine: Arc<dyn Engine>) {
     let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
     let request = |most: u32| GenerateRequest {
         prompt: tokens.clone(),
+        adapter: None,
         max_tokens: Some(most),
         sampling: greedy.clone(),
         stop: Vec::new(),
@@ -153,6 +173,10 @@ pub async fn conformance(engine: Arc<dyn Engine>) {
     let long = GenerateRequest { prompt: vec![tokens[0]; info.context as usize + 1], ..request(1) };
     let long = engine.generate(long).await.err();
     assert!(matches!(long, Some(EngineError::ContextExceeded { .. })), "{long:?}");
+
+    let unknown = GenerateRequest { adapter: "no-such-adapter".parse().ok(), ..request(1) };
+    let unknown = engine.generate(unknown).await.err();
+    assert!(matches!(unknown, Some(EngineError::Rejected { .. })), "{unknown:?}");
 
     let mut left = engine.generate(GenerateRequest { ignore_eos: true, ..request(64) }).await.expect("begun");
     left.next().await.expect("an event");

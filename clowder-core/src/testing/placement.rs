@@ -23,6 +23,7 @@ pub fn conformance(placement: &dyn Placement) {
     lingering(placement);
     replacement(placement);
     cordoned(placement);
+    refused(placement);
     trial(placement);
 }
 
@@ -192,6 +193,26 @@ fn cordoned(placement: &dyn Placement) {
         assert_eq!((of(&inventory, "m").count(), on(&inventory, "m")), (2, BTreeSet::from(["b".to_owned()])));
         assert_eq!(on(&inventory, "pinned"), BTreeSet::from(["a".to_owned()]), "a pin is no wish");
     }
+}
+
+/// Who is refused by its node is started elsewhere, and nobody goes for that.
+fn refused(placement: &dyn Placement) {
+    let mut inventory = nodes([Node::with_memory("a", 100), Node::with_memory("b", 50)]);
+    let models = [
+        wanted("other", 1, 50, |spec| spec.placement.pinned = vec!["b".into()]),
+        wanted("m", 1, 20, |spec| spec.priority = 1),
+    ];
+    settle(placement, &models, &mut inventory);
+    let first = of(&inventory, "m").next().expect("it fits").id.clone();
+    let worker = Arc::make_mut(inventory.workers.get_mut(&first).expect("it is there"));
+    (worker.state, worker.refused) = (WorkerState::Backoff { reason: "no room".to_owned(), retry_at_ms: 0 }, true);
+    let plan = settle(placement, &models, &mut inventory);
+    assert_eq!((of(&inventory, "m").count(), of(&inventory, "other").count()), (1, 1), "{plan:?}");
+    assert_eq!(unplaced(&plan, "m"), 1, "it is told: {plan:?}");
+    inventory.nodes.insert("c".into(), Arc::new(Node::with_memory("c", 20)));
+    settle(placement, &models, &mut inventory);
+    let left: Vec<&str> = of(&inventory, "m").map(|worker| worker.node.as_str()).collect();
+    assert_eq!(left, ["c"], "who serves takes the place of who does not");
 }
 
 /// Opens or closes a node; returns what there is then.

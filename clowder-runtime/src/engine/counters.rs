@@ -11,6 +11,8 @@ pub(crate) struct Counters {
     pub(crate) prompt_tokens: AtomicU64,
     pub(crate) cached_tokens: AtomicU64,
     pub(crate) completion_tokens: AtomicU64,
+    pub(crate) drafted_tokens: AtomicU64,
+    pub(crate) accepted_tokens: AtomicU64,
     pub(crate) cancelled: AtomicU64,
 }
 
@@ -25,6 +27,8 @@ impl Counters {
             prompt_tokens: self.prompt_tokens.load(Relaxed),
             cached_tokens: self.cached_tokens.load(Relaxed),
             completion_tokens: self.completion_tokens.load(Relaxed),
+            drafted_tokens: self.drafted_tokens.load(Relaxed),
+            accepted_tokens: self.accepted_tokens.load(Relaxed),
             cancelled: self.cancelled.load(Relaxed),
         }
     }

@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 /// Evaluates batches and keeps the KV of sequences.
 pub(crate) trait Evaluator {
+    /// Evaluates, from now on, with the so-manieth adapter, or with none.
+    fn select(&mut self, adapter: Option<usize>);
+
     /// Evaluates a batch.
     fn decode(&mut self, batch: &mut Batch) -> Result<(), DecodeError>;
 
@@ -35,6 +38,10 @@ pub(crate) struct LlamaEvaluator {
 }
 
 impl Evaluator for LlamaEvaluator {
+    fn select(&mut self, adapter: Option<usize>) {
+        self.context.select(adapter);
+    }
+
     fn decode(&mut self, batch: &mut Batch) -> Result<(), DecodeError> {
         self.context.decode(batch)
     }

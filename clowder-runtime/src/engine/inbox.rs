@@ -9,6 +9,8 @@ use tokio::sync::watch;
 /// A request on its way to a slot.
 pub(crate) struct Job {
     pub(crate) request: GenerateRequest,
+    /// The number of the adapter it asks for.
+    pub(crate) adapter: Option<usize>,
     pub(crate) reply: Reply,
 }
 

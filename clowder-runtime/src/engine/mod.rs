@@ -1,10 +1,13 @@
 //! The llama.cpp engine: one model, one thread that evaluates, any number of requests.
 
+mod companions;
 mod counters;
+mod draft;
 mod evaluator;
 mod inbox;
 mod load;
 mod logprob;
+mod options;
 mod output;
 mod pace;
 mod prefix;
@@ -15,13 +18,15 @@ pub(crate) mod stop;
 mod utf8;
 
 pub use load::LoadError;
+pub use options::{AdapterFile, DraftFile, EngineOptions};
 
 use crate::llama::{Batch, Context, ContextOptions, Model};
 use async_trait::async_trait;
-use clowder_core::BoxStream;
 use clowder_core::engine::{Engine, EngineError, EngineInfo, EngineLoad, GenerateEvent, GenerateRequest, Token};
+use clowder_core::gguf::GgufKind;
 use clowder_core::memory::PHYSICAL_BATCH;
-use clowder_core::model::EngineSettings;
+use clowder_core::model::Setting;
+use clowder_core::{BoxStream, ModelName};
 use counters::Counters;
 use evaluator::LlamaEvaluator;
 use futures::StreamExt;
@@ -36,21 +41,6 @@ use tokio::sync::watch;
 
 /// Bytes of weights below which one thread evaluates a model.
 const SMALL_MODEL: u64 = 32 << 20;
-
-/// How an engine is loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EngineOptions {
-    /// Context, slots, KV type, threads and accelerator layers.
-    pub settings: EngineSettings,
-    /// Requests that may wait for a slot; one more is [`EngineError::Overloaded`].
-    pub queue: u32,
-}
-
-impl Default for EngineOptions {
-    fn default() -> Self {
-        Self { settings: EngineSettings::default(), queue: 64 }
-    }
-}
 
 /// A model loaded by llama.cpp.
 ///
@@ -72,10 +62,12 @@ impl LlamaEngine {
     /// # Errors
     /// [`LoadError`] with the reason, in words for the one who deployed the model.
     pub fn load(path: &Path, options: &EngineOptions) -> Result<Self, LoadError> {
-        let facts = load::check(path)?;
+        let facts = load::check(path, GgufKind::Model)?;
         let settings = &options.settings;
         let shown = path.display();
-        let model = Model::load(path, settings.gpu_layers).map_err(|error| LoadError::of(path, error))?;
+        let extra = settings.extra.iter().map(|(name, value)| Setting::parse(name, value));
+        let extra: Vec<Setting> = extra.collect::<Result<_, _>>().map_err(|error| unloadable(error.to_string()))?;
+        let mut model = Model::load(path, settings.gpu_layers, &extra).map_err(|error| LoadError::of(path, error))?;
         if !model.generates() {
             return Err(unloadable(format!("{shown}: {} models do not generate text", facts.architecture)));
         }
@@ -83,23 +75,33 @@ impl LlamaEngine {
         let Some(cells) = slots.checked_mul(context).filter(|_| context > 1) else {
             return Err(unloadable(format!("{slots} slots of {context} tokens of context are no usable size")));
         };
+        companions::load_adapters(&mut model, &facts, &options.adapters)?;
         let model = Arc::new(model);
-        let batch = u32::try_from(PHYSICAL_BATCH).unwrap_or(u32::MAX).min(cells);
+        let draft = options.draft.as_ref();
+        let drafter =
+            draft.map(|draft| companions::load_draft(draft, &model, settings, &extra, context)).transpose()?;
+        let batch = batch_of(cells);
+        let threads = settings.threads.unwrap_or_else(|| threads_for(model.weight_bytes()));
         let context_options = ContextOptions {
             cells,
             batch,
             sequences: slots,
-            threads: settings.threads.unwrap_or_else(|| threads_for(model.weight_bytes())),
+            outputs: draft.map_or(0, |draft| draft.tokens) + 1,
+            threads,
             kv_type: settings.kv_type,
+            settings: extra,
         };
         let mut evaluated =
             Context::new(Arc::clone(&model), context_options).map_err(|error| LoadError::of(path, error))?;
-        evaluate_one(&model, &mut evaluated).map_err(|error| failed(format!("{shown}: {error}")))?;
-        let info = describe(path, &model, context, slots);
-        tracing::info!(
-            model = %info.name, context, slots, threads = context_options.threads, parameters = info.parameters,
-            "model loaded"
-        );
+        for (number, adapter) in options.adapters.iter().enumerate() {
+            evaluated.select(Some(number));
+            evaluate_one(&adapter.path, &model, &mut evaluated)?;
+        }
+        evaluated.select(None);
+        evaluate_one(path, &model, &mut evaluated)?;
+        let adapters = options.adapters.iter().map(|adapter| adapter.name.clone()).collect();
+        let info = EngineInfo { adapters, ..describe(path, &model, context, slots) };
+        tracing::info!(model = %info.name, context, slots, threads, parameters = info.parameters, "model loaded");
         let limits = Limits {
             context: context as usize,
             slots: slots as usize,
@@ -112,7 +114,7 @@ impl LlamaEngine {
         let evaluator = LlamaEvaluator { model: Arc::clone(&model), context: evaluated };
         let inbox = Arc::new(Inbox::new(slots, options.queue));
         let counters = Arc::new(Counters::default());
-        let scheduler = Scheduler::new(evaluator, limits, Arc::clone(&inbox), Arc::clone(&counters));
+        let scheduler = Scheduler::new(evaluator, drafter, limits, Arc::clone(&inbox), Arc::clone(&counters));
         let (thread, alive) = spawn(scheduler, Arc::clone(&inbox))?;
         Ok(Self { info, model, inbox, counters, cells, alive, thread: Some(thread) })
     }
@@ -151,10 +153,16 @@ fn spawn(
     Ok((thread, watched))
 }
 
-fn evaluate_one(model: &Model, context: &mut Context) -> Result<(), crate::llama::DecodeError> {
+/// Tokens of one batch, for a cache of so many cells.
+fn batch_of(cells: u32) -> u32 {
+    u32::try_from(PHYSICAL_BATCH).unwrap_or(u32::MAX).min(cells)
+}
+
+/// What cannot be evaluated is known before it is asked for.
+fn evaluate_one(path: &Path, model: &Model, context: &mut Context) -> Result<(), LoadError> {
     let mut batch = Batch::new(1);
     batch.push(model.bos().unwrap_or(0), 0, 0, true);
-    context.decode(&mut batch)?;
+    context.decode(&mut batch).map_err(|error| failed(format!("{}: {error}", path.display())))?;
     context.forget(0, 0);
     Ok(())
 }
@@ -174,6 +182,7 @@ fn describe(path: &Path, model: &Model, context: u32, slots: u32) -> EngineInfo 
         context,
         trained_context: model.trained_context(),
         slots,
+        adapters: Vec::new(),
         chat_template: model.metadata("tokenizer.chat_template"),
         bos: text(model.bos()),
         eos: text(model.eos()),
@@ -192,6 +201,10 @@ fn threads_for(weight_bytes: u64) -> u32 {
     let usable = std::thread::available_parallelism().map_or(1, usize::from);
     let cores = sysinfo::System::physical_core_count().unwrap_or(usable).min(usable).max(1);
     u32::try_from(cores).unwrap_or(1)
+}
+
+fn unknown_adapter(name: &ModelName) -> EngineError {
+    EngineError::Rejected { reason: format!("this worker has no adapter '{name}'") }
 }
 
 #[async_trait]
@@ -228,8 +241,11 @@ impl Engine for LlamaEngine {
             let reason = format!("token {token} is not in the model's vocabulary, which ends at {most}");
             return Err(EngineError::Rejected { reason });
         }
+        let number = |name: &ModelName| self.info.adapters.iter().position(|known| known == name);
+        let adapter = request.adapter.as_ref().map(|name| number(name).ok_or_else(|| unknown_adapter(name)));
+        let adapter = adapter.transpose()?;
         let (reply, replies) = reply::channel(Arc::clone(&self.inbox));
-        self.inbox.push(Job { request, reply })?;
+        self.inbox.push(Job { request, adapter, reply })?;
         Ok(replies.boxed())
     }
 

@@ -7,6 +7,8 @@ use clowder_core::engine::Token;
 pub(crate) struct Candidate<'a> {
     /// Tokens whose KV it holds.
     pub(crate) resident: &'a [Token],
+    /// Whether they were evaluated with the adapter that the prompt asks for: the KV of another is of no use.
+    pub(crate) fits: bool,
     /// When it was last used; larger is later. `None` where it is busy.
     pub(crate) free_since: Option<u64>,
 }
@@ -37,7 +39,7 @@ pub(crate) fn choose(prompt: &[Token], slots: &[Candidate<'_>], partial: bool) -
     let prompt = &prompt[..prompt.len().saturating_sub(1)];
     let held = |slot: usize| {
         let resident = slots[slot].resident;
-        let length = common(prompt, resident);
+        let length = if slots[slot].fits { common(prompt, resident) } else { 0 };
         if partial || length == resident.len() { length } else { 0 }
     };
     let free = || (0..slots.len()).filter(|&slot| slots[slot].free_since.is_some());
@@ -62,11 +64,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn free(resident: &[Token], since: u64) -> Candidate<'_> {
-        Candidate { resident, free_since: Some(since) }
+        Candidate { resident, fits: true, free_since: Some(since) }
     }
 
     fn busy(resident: &[Token]) -> Candidate<'_> {
-        Candidate { resident, free_since: None }
+        Candidate { resident, fits: true, free_since: None }
     }
 
     #[test]
@@ -108,22 +110,34 @@ mod tests {
         assert_eq!(choose(&[1, 3, 4], &slots, false), Some(Choice { slot: 1, donor: None, keep: 0 }));
     }
 
+    #[test]
+    fn what_another_adapter_evaluated_is_of_no_use() {
+        let other = Candidate { fits: false, ..free(&[1, 2, 3], 5) };
+        let slots = [other, free(&[7], 6)];
+        assert_eq!(choose(&[1, 2, 3, 4], &slots, true), Some(Choice { slot: 0, donor: None, keep: 0 }));
+        let slots = [other, free(&[1, 9, 9, 9], 6), free(&[1, 2], 7)];
+        assert_eq!(choose(&[1, 2, 3, 4], &slots, true), Some(Choice { slot: 2, donor: None, keep: 2 }));
+    }
+
     proptest! {
         #[test]
         fn what_is_kept_is_a_prefix_and_the_slot_was_free(
             prompt in prop::collection::vec(0_u32..3, 1..8),
-            slots in prop::collection::vec((prop::collection::vec(0_u32..3, 0..8), prop::option::of(0_u64..9)), 1..5),
+            slots in prop::collection::vec(
+                (prop::collection::vec(0_u32..3, 0..8), any::<bool>(), prop::option::of(0_u64..9)), 1..5),
             partial: bool,
         ) {
-            let candidates: Vec<_> = slots.iter().map(|(resident, since)| Candidate { resident, free_since: *since }).collect();
+            let candidates: Vec<_> = slots.iter().map(|(resident, fits, since)| Candidate { resident, fits: *fits, free_since: *since }).collect();
             match choose(&prompt, &candidates, partial) {
-                None => prop_assert!(slots.iter().all(|(_, since)| since.is_none())),
+                None => prop_assert!(slots.iter().all(|(_, _, since)| since.is_none())),
                 Some(Choice { slot, donor, keep }) => {
-                    prop_assert!(slots[slot].1.is_some());
+                    prop_assert!(slots[slot].2.is_some());
                     prop_assert!(keep < prompt.len());
-                    let source = &slots[donor.unwrap_or(slot)].0;
+                    let (source, fits, _) = &slots[donor.unwrap_or(slot)];
+                    prop_assert!(*fits || keep == 0);
                     prop_assert!(source.len() >= keep && source[..keep] == prompt[..keep]);
-                    let best = slots.iter().map(|(r, _)| common(&prompt[..prompt.len() - 1], r)).max().unwrap_or(0);
+                    let fitting = slots.iter().filter(|(_, fits, _)| *fits);
+                    let best = fitting.map(|(r, ..)| common(&prompt[..prompt.len() - 1], r)).max().unwrap_or(0);
                     prop_assert!(!partial || keep == best);
                 }
             }

@@ -53,6 +53,11 @@ impl Reply {
         self.events.capacity() >= STEP
     }
 
+    /// Tokens beyond the first that a step may yield: each may be an event.
+    pub(crate) fn room(&self) -> usize {
+        self.events.capacity().saturating_sub(STEP)
+    }
+
     /// Sends text.
     pub(crate) fn output(&self, text: String, logprobs: Vec<TokenLogprob>) {
         self.send(GenerateEvent::Output { text, logprobs });

@@ -1,18 +1,22 @@
 //! The engine's thread: which tokens go into the next batch, and what comes of them.
 
 use super::counters::{Counters, add};
+use super::draft::Drafter;
 use super::evaluator::Evaluator;
 use super::inbox::{Inbox, Job};
-use super::logprob::logprob;
 use super::output::Released;
 use super::pace::{Pace, deal};
 use super::prefix::{Candidate, choose};
 use super::slot::{Generation, Slot};
-use crate::llama::{Batch, Candidates, DecodeError, Sampler, SeqId};
+use crate::llama::{Batch, Candidates, Sampler, SeqId};
 use clowder_core::engine::{EngineError, FinishReason, Token};
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
+
+mod evaluate;
+mod guess;
 
 /// What bounds a scheduler.
 #[derive(Clone, Debug)]
@@ -30,7 +34,7 @@ pub(crate) struct Limits {
     pub(crate) partial: bool,
 }
 
-/// Tokens `from..to` of the generation in a slot.
+/// Tokens `from..to` of the generation in a slot, and its guesses where `to` is all of it.
 #[derive(Clone, Copy, Debug)]
 struct Part {
     slot: usize,
@@ -39,8 +43,12 @@ struct Part {
 }
 
 /// Continuous batching: before each batch requests enter and leave; tokens of output go first, prompts share the rest.
+/// Sequences with different adapters are evaluated in one step, but in batches of their own.
 pub(crate) struct Scheduler<E> {
     evaluator: E,
+    drafter: Option<Drafter<E>>,
+    /// The adapter that was evaluated with last.
+    adapter: Option<usize>,
     limits: Limits,
     inbox: Arc<Inbox>,
     counters: Arc<Counters>,
@@ -54,8 +62,16 @@ pub(crate) struct Scheduler<E> {
 
 impl<E: Evaluator> Scheduler<E> {
     /// A scheduler with empty slots.
-    pub(crate) fn new(evaluator: E, limits: Limits, inbox: Arc<Inbox>, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(
+        evaluator: E,
+        drafter: Option<Drafter<E>>,
+        limits: Limits,
+        inbox: Arc<Inbox>,
+        counters: Arc<Counters>,
+    ) -> Self {
         Self {
+            adapter: None,
+            drafter,
             slots: (0..limits.slots).map(|_| Slot::default()).collect(),
             batch: Batch::new(limits.batch),
             pace: Pace::new(limits.batch),
@@ -82,14 +98,19 @@ impl<E: Evaluator> Scheduler<E> {
         self.publish();
     }
 
-    /// One batch; `false` where there was nothing to evaluate.
+    /// One batch, of each adapter in use; `false` where there was nothing to evaluate.
     pub(crate) fn step(&mut self) -> bool {
         self.release_abandoned();
         self.admit();
         self.publish();
-        let parts = self.plan();
-        if !parts.is_empty() {
-            self.evaluate(&parts);
+        self.guess();
+        let mut parts = self.plan();
+        // A change of adapters costs: the present one goes on first.
+        let adapter = |part: &Part| self.slots[part.slot].adapter;
+        parts.sort_by_key(|part| (Reverse(adapter(part) == self.adapter), adapter(part)));
+        let slots: Vec<Option<usize>> = self.slots.iter().map(|slot| slot.adapter).collect();
+        for batch in parts.chunk_by(|a, b| slots[a.slot] == slots[b.slot]) {
+            self.evaluate(batch);
         }
         self.publish();
         !parts.is_empty()
@@ -128,12 +149,13 @@ impl<E: Evaluator> Scheduler<E> {
 
     /// Puts a request into the slot that spares it most.
     fn place(&mut self, job: Job) {
-        let Job { mut request, reply } = job;
+        let Job { mut request, adapter, reply } = job;
         let candidates: Vec<_> = self
             .slots
             .iter()
             .map(|slot| Candidate {
                 resident: &slot.resident,
+                fits: slot.adapter == adapter,
                 free_since: slot.generation.is_none().then_some(slot.used),
             })
             .collect();
@@ -143,6 +165,7 @@ impl<E: Evaluator> Scheduler<E> {
             return;
         };
         let cached = self.settle(choice.slot, choice.donor, choice.keep, &request.prompt);
+        self.slots[choice.slot].adapter = adapter;
         add(&self.counters.cached_tokens, cached);
         if request.ignore_eos {
             request.sampling.logit_bias.extend(self.limits.ends.iter().map(|&token| (token, f32::NEG_INFINITY)));
@@ -176,107 +199,30 @@ impl<E: Evaluator> Scheduler<E> {
         0
     }
 
-    /// The next batch: one token of each sequence in mid-output whose client reads, then prompts.
+    /// The next batch: one token of each sequence in mid-output whose client reads, with what is guessed after it, then
+    /// prompts.
     fn plan(&self) -> Vec<Part> {
         let mut parts = Vec::with_capacity(self.slots.len());
+        let mut rows = 0;
         let mut prompts = Vec::new();
         for (slot, Slot { resident, generation, .. }) in self.slots.iter().enumerate() {
             let Some(generation) = generation.as_ref().filter(|generation| generation.reply.has_room()) else {
                 continue;
             };
             let part = Part { slot, from: resident.len(), to: generation.tokens.len() };
-            let decodes = part.to - part.from == 1 && parts.len() < self.limits.batch;
-            if decodes { parts.push(part) } else { prompts.push(part) }
+            let needs = 1 + generation.guesses.len();
+            if part.to - part.from == 1 && rows + needs <= self.limits.batch {
+                rows += needs;
+                parts.push(part);
+            } else {
+                prompts.push(part);
+            }
         }
         let wanted: Vec<usize> = prompts.iter().map(|part| part.to - part.from).collect();
-        let shares = deal(self.pace.budget(parts.len()), &wanted);
+        let shares = deal(self.pace.budget(rows), &wanted);
         let dealt = prompts.into_iter().zip(shares).filter(|(_, share)| *share > 0);
         parts.extend(dealt.map(|(part, share)| Part { to: part.from + share, ..part }));
         parts
-    }
-
-    /// Evaluates parts in one batch, or in several where one does not go.
-    fn evaluate(&mut self, parts: &[Part]) {
-        let begun = Instant::now();
-        self.batch.clear();
-        let mut outputs = Vec::with_capacity(parts.len());
-        for part in parts {
-            let slot = &mut self.slots[part.slot];
-            let Some(generation) = slot.generation.as_mut().filter(|_| slot.resident.len() == part.from) else {
-                continue;
-            };
-            generation.begun.get_or_insert(begun);
-            let mut last = None;
-            for position in part.from..part.to {
-                let output = position + 1 == generation.tokens.len();
-                let place = u32::try_from(position).unwrap_or(u32::MAX);
-                let sequence = SeqId::try_from(part.slot).unwrap_or(SeqId::MAX);
-                last = self.batch.push(generation.tokens[position], place, sequence, output).filter(|_| output);
-            }
-            outputs.push((*part, last));
-        }
-        if self.batch.len() == 0 {
-            return;
-        }
-        match self.evaluator.decode(&mut self.batch) {
-            Ok(()) => {
-                self.pace.learn(self.batch.len(), begun.elapsed());
-                self.accept(&outputs);
-            }
-            Err(DecodeError::NoRoom) => self.make_room(parts),
-            Err(error @ DecodeError::Broken(_)) => self.isolate(parts, error),
-        }
-    }
-
-    /// After a batch: its tokens are resident, and where a sequence is complete its next token is chosen.
-    fn accept(&mut self, outputs: &[(Part, Option<usize>)]) {
-        for &(part, _) in outputs {
-            let slot = &mut self.slots[part.slot];
-            if let Some(generation) = &slot.generation {
-                slot.resident.extend_from_slice(&generation.tokens[part.from..part.to]);
-                add(&self.counters.prompt_tokens, part.to.min(generation.prompt).saturating_sub(part.from));
-            }
-        }
-        for &(part, index) in outputs {
-            if let Some(index) = index {
-                self.choose_next(part.slot, index);
-            }
-        }
-    }
-
-    fn choose_next(&mut self, slot: usize, index: usize) {
-        let Some(generation) = &mut self.slots[slot].generation else { return };
-        generation.first.get_or_insert_with(Instant::now);
-        if generation.most == 0 {
-            return self.finish(slot, FinishReason::Length);
-        }
-        let Some(logits) = self.evaluator.logits(index) else {
-            return self.fail(slot, EngineError::Failed { source: "llama.cpp gives no logits".into() });
-        };
-        let token = generation.sampler.choose(logits, &mut self.candidates);
-        let evaluator = &self.evaluator;
-        let piece = |token| {
-            let mut bytes = Vec::new();
-            evaluator.piece(token, &mut bytes);
-            bytes
-        };
-        let probability = generation.logprobs.map(|top| logprob(logits, token, top as usize, piece));
-        generation.tokens.push(token);
-        add(&self.counters.completion_tokens, 1);
-        if self.evaluator.ends(token) && !generation.ignore_eos {
-            return self.finish(slot, FinishReason::Stop);
-        }
-        self.bytes.clear();
-        self.evaluator.piece(token, &mut self.bytes);
-        let released = generation.output.push(&self.bytes, probability);
-        let stopped = released.stopped;
-        let done = generation.completion() >= generation.most;
-        send(generation, released);
-        if stopped {
-            self.end_with(slot, FinishReason::Stop);
-        } else if done {
-            self.finish(slot, FinishReason::Length);
-        }
     }
 
     /// Ends a generation that no stop text has ended: what was held back goes out.
@@ -310,50 +256,6 @@ impl<E: Evaluator> Scheduler<E> {
         self.publish();
         self.inbox.ended();
         Some(generation)
-    }
-
-    /// The cache is full: the KV that was unused for longest goes; where none is left, the batch is halved.
-    fn make_room(&mut self, parts: &[Part]) {
-        let idle = self.slots.iter().enumerate();
-        let idle = idle.filter(|(_, slot)| slot.generation.is_none() && !slot.resident.is_empty());
-        if let Some(slot) = idle.min_by_key(|(_, slot)| slot.used).map(|(index, _)| index) {
-            self.forget(slot);
-            return self.evaluate(parts);
-        }
-        match parts {
-            [part] if part.to - part.from < 2 => {
-                self.forget(part.slot);
-                self.fail(part.slot, EngineError::Failed { source: Box::new(DecodeError::NoRoom) });
-            }
-            [part] => {
-                let middle = part.from.midpoint(part.to);
-                self.evaluate(&[Part { to: middle, ..*part }]);
-                self.evaluate(&[Part { from: middle, ..*part }]);
-            }
-            parts => {
-                let (head, tail) = parts.split_at(parts.len() / 2);
-                self.evaluate(head);
-                self.evaluate(tail);
-            }
-        }
-    }
-
-    /// Evaluation broke: the cache is cut back to what is known to be in it, and each sequence tried alone, so that only
-    /// those fail that cannot go on.
-    fn isolate(&mut self, parts: &[Part], error: DecodeError) {
-        tracing::error!(%error, sequences = parts.len(), "evaluation failed");
-        for part in parts {
-            let resident = u32::try_from(self.slots[part.slot].resident.len()).unwrap_or(u32::MAX);
-            let sequence = SeqId::try_from(part.slot).unwrap_or(SeqId::MAX);
-            let whole = self.evaluator.forget(sequence, resident) && self.evaluator.resident(sequence) == resident;
-            if parts.len() == 1 || !whole {
-                self.forget(part.slot);
-                self.fail(part.slot, EngineError::Failed { source: Box::new(error) });
-            }
-        }
-        if parts.len() > 1 {
-            parts.iter().for_each(|part| self.evaluate(&[*part]));
-        }
     }
 
     fn forget(&mut self, slot: usize) {

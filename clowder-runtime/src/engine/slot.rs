@@ -1,5 +1,6 @@
 //! A slot: a sequence of the KV cache, and the generation in it.
 
+use super::draft::DraftLength;
 use super::output::OutputText;
 use super::reply::Reply;
 use crate::llama::Sampler;
@@ -11,6 +12,8 @@ use std::time::Instant;
 pub(crate) struct Slot {
     /// Tokens whose KV is in the cache.
     pub(crate) resident: Vec<Token>,
+    /// The adapter that they were evaluated with.
+    pub(crate) adapter: Option<usize>,
     /// When its last generation ended, by the scheduler's count.
     pub(crate) used: u64,
     /// What is generated in it.
@@ -25,6 +28,13 @@ pub(crate) struct Generation {
     pub(crate) prompt: usize,
     /// Tokens of the prompt that were resident.
     pub(crate) cached: usize,
+    /// What may come after `tokens`, by the draft model, to be evaluated with them.
+    pub(crate) guesses: Vec<Token>,
+    /// How many are guessed at once.
+    pub(crate) length: DraftLength,
+    /// Guesses evaluated so far, and those of them that were right.
+    pub(crate) drafted: usize,
+    pub(crate) accepted: usize,
     /// The most tokens of output.
     pub(crate) most: usize,
     /// How tokens are chosen.
@@ -54,6 +64,10 @@ impl Generation {
             tokens: request.prompt,
             prompt,
             cached,
+            guesses: Vec::new(),
+            length: DraftLength::new(),
+            drafted: 0,
+            accepted: 0,
             most: request.max_tokens.map_or(room, |most| room.min(most as usize)),
             sampler,
             output: OutputText::new(request.stop),
@@ -80,6 +94,8 @@ impl Generation {
             prompt: count(self.prompt),
             cached: count(self.cached),
             completion: count(self.completion()),
+            drafted: count(self.drafted),
+            accepted: count(self.accepted),
             prefill_ms: milliseconds(self.begun, self.first.unwrap_or(now)),
             decode_ms: milliseconds(self.first, now),
         }

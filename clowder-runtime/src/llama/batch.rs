@@ -78,6 +78,11 @@ impl Batch {
         self.sequences.iter().copied().max().unwrap_or(-1)
     }
 
+    /// Tokens in it whose logits are asked for.
+    pub(super) fn outputs(&self) -> usize {
+        self.outputs.iter().filter(|output| **output != 0).count()
+    }
+
     /// The largest and smallest token in it are in a vocabulary of so many.
     pub(super) fn tokens_within(&self, vocabulary: u32) -> bool {
         self.tokens.iter().all(|token| (0..to_c_int(vocabulary)).contains(token))

@@ -3,7 +3,8 @@
 use super::batch::Batch;
 use super::log;
 use super::model::{LoadError, Model, to_c_int};
-use clowder_core::model::KvType;
+use super::settings;
+use clowder_core::model::{KvType, Setting};
 use llama_cpp_sys_2 as sys;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ const MISFITS: [&str; 3] = ["does not divide", "flash_attn", "Flash Attention"];
 pub(crate) type SeqId = u32;
 
 /// How large a context is made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ContextOptions {
     /// KV cells, shared by all sequences.
     pub(crate) cells: u32,
@@ -23,10 +24,21 @@ pub(crate) struct ContextOptions {
     pub(crate) batch: u32,
     /// Sequences kept apart.
     pub(crate) sequences: u32,
+    /// Tokens of one sequence whose logits one call may give.
+    pub(crate) outputs: u32,
     /// Threads of the matrix kernels.
     pub(crate) threads: u32,
     /// Number format of the KV cells.
     pub(crate) kv_type: KvType,
+    /// Further settings; those of the model are left out.
+    pub(crate) settings: Vec<Setting>,
+}
+
+impl ContextOptions {
+    /// Rows of logits that one call may give: no more than it has tokens.
+    fn rows(&self) -> u32 {
+        self.sequences.saturating_mul(self.outputs).min(self.batch)
+    }
 }
 
 /// Why a batch was not evaluated.
@@ -47,6 +59,8 @@ pub(crate) struct Context {
     context: NonNull<sys::llama_context>,
     memory: sys::llama_memory_t,
     options: ContextOptions,
+    /// The adapter in effect, by its number.
+    adapter: Option<usize>,
     model: Arc<Model>,
 }
 
@@ -74,9 +88,9 @@ impl Context {
         params.n_batch = options.batch;
         params.n_ubatch = options.batch;
         params.n_seq_max = options.sequences;
-        // One row of logits a sequence: the default reserves one for each token of a batch.
-        params.n_outputs_max = options.sequences;
-        params.n_outputs_max_per_seq = 1;
+        // The default reserves a row of logits for each token of a batch.
+        params.n_outputs_max = options.rows();
+        params.n_outputs_max_per_seq = options.outputs;
         params.n_threads = to_c_int(options.threads);
         params.n_threads_batch = to_c_int(options.threads);
         params.flash_attn_type = sys::LLAMA_FLASH_ATTN_TYPE_AUTO;
@@ -86,6 +100,7 @@ impl Context {
         // Without the full-size window cache a sequence of a sliding-window model cannot be cut back.
         params.swa_full = true;
         params.no_perf = true;
+        settings::of_context(&options.settings, &mut params);
         // SAFETY: the model is loaded and outlives the context by the `Arc` kept beside it; the parameters are llama.cpp's
         // defaults with numbers changed.
         let (context, logged) = log::with_error(|| unsafe { sys::llama_init_from_model(model.as_ptr(), params) });
@@ -94,7 +109,7 @@ impl Context {
         };
         // SAFETY: the context is alive; its memory lives as long as it does.
         let memory = unsafe { sys::llama_get_memory(context.as_ptr()) };
-        let made = Self { context, memory, options, model };
+        let made = Self { context, memory, options, adapter: None, model };
         if memory.is_null() {
             return Err(LoadError::Refused("the model has no KV cache and cannot generate".to_owned()));
         }
@@ -107,11 +122,33 @@ impl Context {
         unsafe { sys::llama_n_ctx(self.context.as_ptr()) }
     }
 
+    /// Evaluates, from now on, with the model's so-manieth adapter, or with none; one that there is not is none.
+    pub(crate) fn select(&mut self, adapter: Option<usize>) {
+        // Each change has llama.cpp lay out its graphs anew.
+        if self.adapter == adapter {
+            return;
+        }
+        self.adapter = adapter;
+        let mut adapters: Vec<_> = adapter.and_then(|number| self.model.adapter(number)).into_iter().collect();
+        let mut scales = vec![1.0_f32; adapters.len()];
+        // SAFETY: the context is alive; the adapters are of its model, which keeps them as long as it lives; both arrays are
+        // of the length given and are only read.
+        unsafe {
+            sys::llama_set_adapters_lora(
+                self.context.as_ptr(),
+                adapters.as_mut_ptr(),
+                adapters.len(),
+                scales.as_mut_ptr(),
+            )
+        };
+    }
+
     /// Evaluates a batch.
     pub(crate) fn decode(&mut self, batch: &mut Batch) -> Result<(), DecodeError> {
         let fits = (1..=self.options.batch as usize).contains(&batch.len());
         let known = batch.last_sequence() < to_c_int(self.options.sequences);
-        if !fits || !known || !batch.tokens_within(self.model.vocabulary()) {
+        let given = batch.outputs() <= self.options.rows() as usize;
+        if !fits || !known || !given || !batch.tokens_within(self.model.vocabulary()) {
             return Err(DecodeError::Broken(-1));
         }
         // SAFETY: the context is alive; the raw batch points into `batch`, which outlives the call, and every number in it

@@ -9,6 +9,7 @@ mod context;
 mod log;
 mod model;
 mod sampler;
+mod settings;
 
 pub(crate) use batch::Batch;
 pub(crate) use context::{Context, ContextOptions, DecodeError, SeqId};

@@ -1,7 +1,8 @@
 //! A loaded model and its vocabulary.
 
-use super::log;
+use super::{log, settings};
 use clowder_core::engine::Token;
+use clowder_core::model::Setting;
 use llama_cpp_sys_2 as sys;
 use std::ffi::CString;
 use std::path::Path;
@@ -38,24 +39,32 @@ pub(crate) struct Model {
     model: NonNull<sys::llama_model>,
     vocab: NonNull<sys::llama_vocab>,
     vocabulary: u32,
+    /// Freed with the model.
+    adapters: Vec<NonNull<sys::llama_adapter_lora>>,
 }
 
 // SAFETY: llama.cpp reads a loaded model and its vocabulary from any thread; nothing here changes either after `load`,
-// but the creation of a context, which `Context::new` keeps to one thread by taking a model that has none yet.
+// but the creation of a context, which `Context::new` keeps to one thread by taking a model that has none yet, and
+// `add_adapter`, which takes `&mut self`.
 unsafe impl Send for Model {}
 // SAFETY: as above.
 unsafe impl Sync for Model {}
 
 impl Model {
-    /// Loads a GGUF file. `gpu_layers` of `None` puts all it can on an accelerator.
-    pub(crate) fn load(path: &Path, gpu_layers: Option<u32>) -> Result<Self, LoadError> {
+    /// Loads a GGUF file. `gpu_layers` of `None` puts all it can on an accelerator. Settings of a context are left out.
+    pub(crate) fn load(path: &Path, gpu_layers: Option<u32>, settings: &[Setting]) -> Result<Self, LoadError> {
         super::start();
-        let c_path = CString::new(path.as_os_str().as_encoded_bytes())
-            .map_err(|_| LoadError::Refused("its path contains a zero byte".to_owned()))?;
+        let c_path = c_path(path)?;
+        let shares = settings::tensor_split(settings)?;
         // SAFETY: returns a plain struct.
         let mut params = unsafe { sys::llama_model_default_params() };
         params.n_gpu_layers = gpu_layers.map_or(-1, to_c_int);
-        // SAFETY: the path is a C string that outlives the call; the parameters are llama.cpp's own defaults.
+        settings::of_model(settings, &mut params);
+        if let Some(shares) = &shares {
+            params.tensor_split = shares.as_ptr();
+        }
+        // SAFETY: the path is a C string that outlives the call; the parameters are llama.cpp's own defaults with numbers
+        // changed, and the shares, where given, have one for each device there may be and outlive the call.
         let (model, logged) = log::with_error(|| unsafe { sys::llama_model_load_from_file(c_path.as_ptr(), params) });
         let Some(model) = NonNull::new(model) else {
             return Err(not_loaded(logged));
@@ -69,7 +78,27 @@ impl Model {
         };
         // SAFETY: the vocabulary is of a loaded model.
         let vocabulary = unsafe { sys::llama_vocab_n_tokens(vocab.as_ptr()) };
-        Ok(Self { model, vocab, vocabulary: u32::try_from(vocabulary).unwrap_or(0) })
+        Ok(Self { model, vocab, vocabulary: u32::try_from(vocabulary).unwrap_or(0), adapters: Vec::new() })
+    }
+
+    /// Loads a LoRA adapter beside the model; its number is that of those before it.
+    pub(crate) fn add_adapter(&mut self, path: &Path) -> Result<(), LoadError> {
+        let c_path = c_path(path)?;
+        // SAFETY: the model is loaded and nobody else uses it; the path is a C string that outlives the call.
+        let load = || unsafe { sys::llama_adapter_lora_init(self.as_ptr(), c_path.as_ptr()) };
+        let (adapter, logged) = log::with_error(load);
+        let adapter = NonNull::new(adapter).ok_or_else(|| not_loaded(logged))?;
+        self.adapters.push(adapter);
+        // SAFETY: the adapter is loaded.
+        match unsafe { sys::llama_adapter_get_alora_n_invocation_tokens(adapter.as_ptr()) } {
+            0 => Ok(()),
+            _ => Err(LoadError::Refused("it is an activated LoRA, which this engine does not evaluate".to_owned())),
+        }
+    }
+
+    /// The so-manieth adapter.
+    pub(super) fn adapter(&self, number: usize) -> Option<*mut sys::llama_adapter_lora> {
+        self.adapters.get(number).map(|adapter| adapter.as_ptr())
     }
 
     pub(super) fn as_ptr(&self) -> *mut sys::llama_model {
@@ -231,6 +260,11 @@ pub(super) fn to_c_int(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
+fn c_path(path: &Path) -> Result<CString, LoadError> {
+    CString::new(path.as_os_str().as_encoded_bytes())
+        .map_err(|_| LoadError::Refused("its path contains a zero byte".to_owned()))
+}
+
 /// What llama.cpp's first line of error says about a model that it did not load.
 fn not_loaded(logged: Option<String>) -> LoadError {
     let reason = readable(logged);
@@ -247,7 +281,8 @@ fn readable(logged: Option<String>) -> String {
         return "llama.cpp refuses it without a reason".to_owned();
     };
     let line = line.split_once(": ").filter(|(name, _)| !name.contains(' ')).map_or(line.as_str(), |(_, rest)| rest);
-    line.strip_prefix("error loading model: ").unwrap_or(line).to_owned()
+    let told = ["error loading model: ", "failed to apply lora adapter: "];
+    told.iter().find_map(|words| line.strip_prefix(words)).unwrap_or(line).to_owned()
 }
 
 #[cfg(test)]

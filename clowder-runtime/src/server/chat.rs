@@ -24,7 +24,7 @@ pub(crate) async fn complete(
 ) -> Result<Response, ApiError> {
     let mut fields = Fields::parse(&body.0)?;
     let serving = state.serving(&fields, &headers)?;
-    let params = read_params(&fields)?;
+    let params = Params { adapter: serving.adapter(&fields)?, ..read_params(&fields)? };
     let conversation = Conversation::read(&mut fields)?;
     let prompt = serving.chat_prompt(&conversation).await?;
     let (asked, tools) = (params.logprobs.is_some(), conversation.tools);

@@ -24,7 +24,7 @@ pub(crate) async fn complete(
 ) -> Result<Response, ApiError> {
     let fields = Fields::parse(&body.0)?;
     let serving = state.serving(&fields, &headers)?;
-    let params = read_params(&fields)?;
+    let params = Params { adapter: serving.adapter(&fields)?, ..read_params(&fields)? };
     let prompts = read_prompts(&fields, &serving).await?;
     if prompts.len() * params.n > MAX_CHOICES {
         let message = format!("prompts times 'n' may be at most {MAX_CHOICES}");

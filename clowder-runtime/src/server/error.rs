@@ -4,6 +4,7 @@ use crate::template::TemplateError;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use clowder_core::ModelName;
 use clowder_core::engine::EngineError;
 use serde::Serialize;
 use std::error::Error;
@@ -68,9 +69,10 @@ impl ApiError {
     }
 
     /// A model that is not served here.
-    pub(crate) fn model_not_found(asked: &str, served: &str) -> Self {
+    pub(crate) fn model_not_found(asked: &str, served: &str, adapters: &[ModelName]) -> Self {
         let asked: String = asked.chars().take(80).collect();
-        let message = format!("this worker serves the model '{served}', not '{asked}'");
+        let adapters: String = adapters.iter().map(|adapter| format!(" or '{adapter}'")).collect();
+        let message = format!("this worker serves the model '{served}'{adapters}, not '{asked}'");
         let mut error = Self::new(StatusCode::NOT_FOUND, "invalid_request_error", Some("model_not_found"), message);
         error.body.param = Some("model".to_owned());
         error

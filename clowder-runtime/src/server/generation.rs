@@ -91,6 +91,9 @@ pub(crate) fn total_usage<'a>(usages: impl IntoIterator<Item = &'a Usage>, n: us
             body.prompt_tokens_details.cached_tokens += usage.cached;
         }
         body.completion_tokens += usage.completion;
+        let details = &mut body.completion_tokens_details;
+        details.accepted_prediction_tokens += usage.accepted;
+        details.rejected_prediction_tokens += usage.drafted.saturating_sub(usage.accepted);
     }
     body.total_tokens = body.prompt_tokens + body.completion_tokens;
     body
@@ -113,5 +116,7 @@ pub(crate) fn timings(usage: &Usage) -> Timings {
         predicted_ms: usage.decode_ms,
         predicted_per_token_ms: each(usage.decode_ms, usage.completion),
         predicted_per_second: rate(usage.decode_ms, usage.completion),
+        draft_n: (usage.drafted > 0).then_some(usage.drafted),
+        draft_n_accepted: (usage.drafted > 0).then_some(usage.accepted),
     }
 }

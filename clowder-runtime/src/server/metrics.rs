@@ -66,6 +66,12 @@ impl Metrics {
         registry.register("prompt_tokens", "Prompt tokens evaluated", count(load.prompt_tokens));
         registry.register("cached_tokens", "Prompt tokens taken from KV", count(load.cached_tokens));
         registry.register("completion_tokens", "Tokens generated", count(load.completion_tokens));
+        registry.register("drafted_tokens", "Tokens guessed by the draft model", count(load.drafted_tokens));
+        registry.register(
+            "accepted_tokens",
+            "Tokens guessed by the draft model that the model chose itself",
+            count(load.accepted_tokens),
+        );
         registry.register("cancelled_requests", "Requests given up by their caller", count(load.cancelled));
         let mut text = String::new();
         // Writing to a string cannot fail.
@@ -101,6 +107,8 @@ mod tests {
         clowder_worker_prompt_tokens counter
         clowder_worker_cached_tokens counter
         clowder_worker_completion_tokens counter
+        clowder_worker_drafted_tokens counter
+        clowder_worker_accepted_tokens counter
         clowder_worker_cancelled_requests counter
         ");
         assert!(text.contains("clowder_worker_http_requests_total{route=\"/v1/models\",status=\"200\"} 1"), "{text}");

@@ -7,6 +7,7 @@ use super::state::{Body, ServerState};
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use clowder_core::ModelName;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -15,27 +16,35 @@ const MAX_TOKENS: usize = 1 << 20;
 
 type Answer = Result<Json<Value>, ApiError>;
 
-/// `GET /v1/models`.
+/// `GET /v1/models`: the model, then its adapters.
 pub(crate) async fn list(State(state): State<Arc<ServerState>>) -> Answer {
     let serving = state.model()?;
     let info = serving.engine.info();
-    Ok(Json(json!({
-        "object": "list",
-        "data": [{
-            "id": state.alias,
+    let model = json!({
+        "id": state.alias,
+        "object": "model",
+        "created": state.created(),
+        "owned_by": "clowder",
+        "meta": {
+            "name": info.name,
+            "n_vocab": info.vocabulary,
+            "n_ctx": info.context,
+            "n_ctx_train": info.trained_context,
+            "n_params": info.parameters,
+            "size": info.weight_bytes,
+        },
+    });
+    let adapter = |name: &ModelName| {
+        json!({
+            "id": name,
             "object": "model",
             "created": state.created(),
             "owned_by": "clowder",
-            "meta": {
-                "name": info.name,
-                "n_vocab": info.vocabulary,
-                "n_ctx": info.context,
-                "n_ctx_train": info.trained_context,
-                "n_params": info.parameters,
-                "size": info.weight_bytes,
-            },
-        }],
-    })))
+            "parent": state.alias,
+        })
+    };
+    let all: Vec<Value> = std::iter::once(model).chain(info.adapters.iter().map(adapter)).collect();
+    Ok(Json(json!({ "object": "list", "data": all })))
 }
 
 /// `GET /health`.

@@ -2,6 +2,7 @@
 
 use super::error::ApiError;
 use super::fields::Fields;
+use clowder_core::ModelName;
 use clowder_core::engine::{GenerateRequest, Sampling, Token};
 use serde_json::Value;
 
@@ -23,10 +24,12 @@ pub(crate) struct Params {
     pub(crate) n: usize,
     pub(crate) stream: bool,
     pub(crate) include_usage: bool,
+    pub(crate) adapter: Option<ModelName>,
 }
 
 impl Params {
-    /// Reads them; `logprobs` differ between the two kinds of request.
+    /// Reads them; `logprobs` differ between the two kinds of request. The adapter is not among them: which there are is
+    /// the model's.
     pub(crate) fn read(fields: &Fields, logprobs: Option<u32>) -> Result<Self, ApiError> {
         let limit = |name| fields.count(name, u32::MAX);
         let max_tokens = match limit("max_completion_tokens")? {
@@ -43,6 +46,7 @@ impl Params {
             n: fields.integer("n", 1..=MAX_CHOICES as i64)?.map_or(1, |n| usize::try_from(n).unwrap_or(1)),
             stream,
             include_usage: stream && include_usage(fields)?,
+            adapter: None,
         })
     }
 
@@ -52,6 +56,7 @@ impl Params {
         // Alternatives of one seed differ, each the same every time.
         sampling.seed = sampling.seed.map(|seed| seed.wrapping_add(choice));
         GenerateRequest {
+            adapter: self.adapter.clone(),
             prompt,
             max_tokens: self.max_tokens,
             sampling,

@@ -12,8 +12,8 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use clowder_core::Secret;
 use clowder_core::engine::{Engine, EngineError, Token};
+use clowder_core::{ModelName, Secret};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -25,7 +25,7 @@ const LONG_TEXT: usize = 16 << 10;
 const LONGEST_CHARACTER: usize = 4;
 
 /// The model that a gateway routed a request to. Where it says this worker's, the name in the body is one that the gateway
-/// knows the model by: this worker knows only the first.
+/// knows the model by: this worker knows only the first, and those of its adapters.
 const ROUTED_TO: HeaderName = HeaderName::from_static("x-clowder-model");
 
 /// A model that is loaded.
@@ -41,6 +41,13 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
+    /// The adapter that a request asks for, by the name in its `model`; `None` where that is no adapter's.
+    pub(crate) fn adapter(&self, fields: &Fields) -> Result<Option<ModelName>, ApiError> {
+        let asked = fields.text("model")?;
+        let adapters = self.engine.info().adapters.iter();
+        Ok(adapters.into_iter().find(|adapter| Some(adapter.as_str()) == asked).cloned())
+    }
+
     /// The tokens of a text that may contain control tokens.
     pub(crate) async fn prompt(&self, text: &str) -> Result<Vec<Token>, ApiError> {
         self.may_fit(text)?;
@@ -140,12 +147,15 @@ impl ServerState {
         self.serving.get().cloned().ok_or_else(loading)
     }
 
-    /// The model, where it is the one a request asks for.
+    /// The model, where it is the one a request asks for, by its own name or an adapter's.
     pub(crate) fn serving(&self, fields: &Fields, headers: &HeaderMap) -> Result<Arc<Serving>, ApiError> {
+        let serving = self.model()?;
         let routed_here = headers.get(ROUTED_TO).is_some_and(|model| *model == self.alias);
         match fields.text("model")? {
-            Some(asked) if asked != self.alias && !routed_here => Err(ApiError::model_not_found(asked, &self.alias)),
-            _ => self.model(),
+            Some(asked) if asked != self.alias && !routed_here && serving.adapter(fields)?.is_none() => {
+                Err(ApiError::model_not_found(asked, &self.alias, &serving.engine.info().adapters))
+            }
+            _ => Ok(serving),
         }
     }
 

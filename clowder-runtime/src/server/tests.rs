@@ -57,6 +57,9 @@ async fn a_chat_is_answered() {
     assert_eq!(answer["usage"]["completion_tokens"], 4);
     assert_eq!(answer["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
     assert!(answer["timings"]["predicted_per_second"].is_number());
+    let guessed = json!({"accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0});
+    assert_eq!(answer["usage"]["completion_tokens_details"], guessed);
+    assert_eq!(answer["timings"].get("draft_n"), None);
 }
 
 #[tokio::test]
@@ -170,6 +173,43 @@ async fn a_gateways_request_is_answered_under_the_name_that_was_asked_for() {
     assert_eq!(status, StatusCode::OK);
     let (status, text, _) = routed("/tokenize", "other", json!({"model": "also", "content": "ab"})).await;
     assert_eq!((status, text.contains("model_not_found")), (StatusCode::NOT_FOUND, true));
+}
+
+#[tokio::test]
+async fn an_adapter_is_asked_for_by_its_name() {
+    let server = Server::new(ServerOptions::new("m".parse().unwrap()));
+    let adapters = ["pirate", "poet"].map(|name| name.parse().unwrap());
+    let engine = Arc::new(ScriptedEngine::new(["x"]).with_adapters(adapters));
+    server.ready(Arc::clone(&engine) as Arc<dyn Engine>, false);
+    let ask = |model: &str| post_json(&server, "/v1/chat/completions", chat(&json!({"model": model})));
+    for name in ["m", "pirate"] {
+        let (status, answer) = ask(name).await;
+        assert_eq!((status, &answer["model"]), (StatusCode::OK, &json!(name)));
+    }
+    let asked = engine.asked();
+    assert_eq!(asked[0].adapter, None);
+    assert_eq!(asked[1].adapter.as_ref().map(ModelName::as_str), Some("pirate"));
+
+    let (status, error) = ask("parrot").await;
+    let said = "this worker serves the model 'm' or 'pirate' or 'poet', not 'parrot'";
+    assert_eq!((status, &error["error"]["message"]), (StatusCode::NOT_FOUND, &json!(said)));
+
+    let (_, text, _) = send(&server, Request::get("/v1/models").body(Body::empty()).unwrap()).await;
+    let listed: Value = serde_json::from_str(&text).unwrap();
+    let listed: Vec<_> = listed["data"].as_array().unwrap().iter().map(|it| (&it["id"], &it["parent"])).collect();
+    assert_eq!(listed, [(&json!("m"), &Value::Null), (&json!("pirate"), &json!("m")), (&json!("poet"), &json!("m"))]);
+}
+
+#[tokio::test]
+async fn a_gateways_request_for_an_adapter_keeps_its_name() {
+    let server = Server::new(ServerOptions::new("m".parse().unwrap()));
+    let engine = Arc::new(ScriptedEngine::new(["x"]).with_adapters(["pirate".parse().unwrap()]));
+    server.ready(Arc::clone(&engine) as Arc<dyn Engine>, false);
+    let body = json!({"model": "pirate", "prompt": "ab"}).to_string();
+    let request = Request::post("/v1/completions").header("x-clowder-model", "m").body(Body::from(body)).unwrap();
+    let (status, text, _) = send(&server, request).await;
+    assert_eq!((status, text.contains(r#""model":"pirate""#)), (StatusCode::OK, true), "{text}");
+    assert!(engine.asked()[0].adapter.is_some());
 }
 
 #[tokio::test]

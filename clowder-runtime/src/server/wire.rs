@@ -34,11 +34,19 @@ pub(crate) struct UsageBody {
     pub(crate) completion_tokens: u32,
     pub(crate) total_tokens: u32,
     pub(crate) prompt_tokens_details: PromptTokensDetails,
+    pub(crate) completion_tokens_details: CompletionTokensDetails,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct PromptTokensDetails {
     pub(crate) cached_tokens: u32,
+}
+
+/// What became of guesses: here those of a draft model.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct CompletionTokensDetails {
+    pub(crate) accepted_prediction_tokens: u32,
+    pub(crate) rejected_prediction_tokens: u32,
 }
 
 /// llama-server's addition.
@@ -53,6 +61,11 @@ pub(crate) struct Timings {
     pub(crate) predicted_ms: f64,
     pub(crate) predicted_per_token_ms: f64,
     pub(crate) predicted_per_second: f64,
+    /// Absent where nothing was guessed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) draft_n: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) draft_n_accepted: Option<u32>,
 }
 
 #[derive(Serialize)]

@@ -28,7 +28,7 @@ pub(super) fn is_model(path: &Path, name: &str) -> Result<(), Refusal> {
         match GgufFacts::parse(&bytes) {
             Ok(Header::Whole(facts)) => return facts.check_size(size).map_err(Refusal::Gguf),
             // Adapters, projectors and later parts of a split model lack what a model has.
-            Err(GgufError::Missing { .. }) => return Ok(()),
+            Err(GgufError::Missing { .. } | GgufError::OtherKind { .. }) => return Ok(()),
             Err(error) => return Err(Refusal::Gguf(error)),
             Ok(Header::Short) if (bytes.len() as u64) < wanted => {
                 return Err(Refusal::Gguf(GgufError::Truncated { needed: size + 1, actual: size }));

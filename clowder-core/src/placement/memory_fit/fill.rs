@@ -1,5 +1,6 @@
 //! Starts what the groups of a model lack.
 
+use super::group::Group;
 use super::place::{Holder, Need, Place};
 use super::seats::Seats;
 use super::{Pin, PlaceIndex, Planning, replicas};
@@ -19,6 +20,10 @@ pub(super) struct Lack<'a> {
     pub(super) old: Vec<&'a Worker>,
     /// How many of those have room that it could take.
     pub(super) with_room: usize,
+    /// Those that stay though their nodes have no room for them.
+    pub(super) refused: Vec<&'a Worker>,
+    /// How many more of those there may be.
+    pub(super) tries: usize,
 }
 
 /// What a group asks for each of its replicas.
@@ -52,34 +57,42 @@ impl<'a> Planning<'a> {
         let is_full = lacks.iter().map(|lack| lack.keep.len() + lack.old.len()).sum::<usize>() >= most;
         // What fails on trial is waited for by nobody.
         let waits = lacks.iter().skip(1).flat_map(|lack| &lack.keep).any(|worker| is_on_the_way(&worker.state));
-        let mut filling = Filling { retire, here, more: most.saturating_sub(live), is_full, waits };
+        let there = live - lacks.iter().map(|lack| lack.refused.len()).sum::<usize>();
+        let mut filling = Filling { retire, here, more: most.saturating_sub(there), is_full, waits };
         for lack in lacks {
-            let begins = replicas::serving(&lack.keep) < lack.keep.len();
+            let begins = replicas::serving(&lack.keep) < lack.keep.len() || !lack.refused.is_empty();
             filling.waits = self.fill_one(lack, &mut filling) || begins;
         }
     }
 
     /// Starts what a group lacks. Returns whether something is to come of it.
     fn fill_one(&mut self, lack: Lack<'a>, filling: &mut Filling<'a>) -> bool {
-        let Lack { group, keep, old, with_room } = lack;
+        let Lack { group, keep, old, with_room, refused, tries } = lack;
         let Some(memory) = self.groups[group].memory else { return false };
-        let missing = replicas::missing(&self.groups[group], &keep);
+        let mut missing = replicas::missing(&self.groups[group], &keep);
         if missing.is_empty() {
             return false;
         }
+        let mut standing = replicas::take_anywhere(&mut missing, |anywhere| anywhere.saturating_sub(tries));
         let ask = self.ask(group, memory);
         let begun = self.starts.len();
-        let (without, held) = self.start(&ask, &missing, filling);
+        let (without, mut held) = self.start(&ask, &missing, filling);
         let (started, no_room) = (self.starts.len() - begun, without.len());
         let mut without = self.wait(&ask, without);
         let mut waiting = no_room - without.len();
+        // Nobody goes for those that a refused one stands for: where the next one would be refused, too, that was for nothing.
+        for replicas in [&mut held, &mut without] {
+            let others = refused.len().saturating_sub(standing);
+            standing += replicas::take_anywhere(replicas, |anywhere| anywhere.min(others));
+        }
         // Those that replace an old one take its room, in turn. For the others, others go.
         let more = without.split_off(without.len().min(with_room));
         let beyond = more.len();
         let more = self.clear(&ask, &more, &[]);
         let (mut in_turn, mut makes_way) = (0, false);
         // Whether the new ones serve is still to be seen: until then no more of the old ones go for them.
-        if filling.waits || replicas::serving(&keep) < keep.len() || started > 0 || waiting > 0 {
+        let begins = replicas::serving(&keep) < keep.len() || !refused.is_empty();
+        if filling.waits || begins || started > 0 || waiting > 0 {
             in_turn = without.len();
             without.clear();
         } else if self.replace_one(&ask, &old, &mut without) {
@@ -92,14 +105,20 @@ impl<'a> Planning<'a> {
         }
         waiting += beyond - more.len();
         without.extend(more);
+        self.tell_refused(&ask, standing, &refused);
         self.tell(&ask, waiting, in_turn, &without);
         started > 0 || waiting > 0 || makes_way
     }
 
     fn ask(&self, group: usize, memory: u64) -> Ask<'a> {
-        let spec = self.groups[group].spec;
+        let Group { spec, revision, workers, .. } = &self.groups[group];
         let accelerators = spec.placement.accelerators.as_ref();
-        let may_run = |place: &Place<'_>| place.node.is_open_to(accelerators) && carries(place.node, spec);
+        let refused = workers.iter().filter(|worker| worker.refused && worker.revision == *revision);
+        let refuse: HashSet<&NodeName> = refused.map(|worker| &worker.node).collect();
+        let may_run = |place: &Place<'_>| {
+            let Place { node, .. } = place;
+            node.is_open_to(accelerators) && carries(node, spec) && !refuse.contains(&node.name)
+        };
         Ask {
             group,
             spec,

@@ -4,12 +4,16 @@ use super::fill::carries;
 use super::place::Need;
 use super::{Ask, Pin, PlaceIndex, Planning};
 use crate::plan::{Cause, Unplaced};
+use crate::worker::Worker;
 use std::sync::Arc;
 
 /// What one waits for that is promised the room of others.
 const LEAVING: &str = "it waits for the memory of workers that are on their way out";
 /// What one waits for whose room those of another revision have.
 const IN_TURN: &str = "it waits for a worker of another revision to make room";
+
+/// What the node of a worker says that says nothing else.
+const REFUSED: &str = "its node has no room for it";
 
 impl<'a> Planning<'a> {
     /// Tells of replicas without a place: `waiting` ones are promised what others leave, those of `in_turn` follow on a
@@ -26,6 +30,15 @@ impl<'a> Planning<'a> {
         }
     }
 
+    /// Tells of replicas that refused workers stand for.
+    pub(super) fn tell_refused(&mut self, ask: &Ask<'a>, replicas: usize, refused: &[&Worker]) {
+        let Some(first) = refused.first().filter(|_| replicas > 0) else { return };
+        let why = first.state.reason().unwrap_or(REFUSED);
+        let nodes = refused.len();
+        let reason = format!("{why} (nodes that refused a worker: {nodes}; others have no room or are not tried)");
+        self.unplaced.push(unplaced(ask, replicas, None, Cause::Refused, reason));
+    }
+
     fn reason(&self, ask: &Ask<'a>, pin: Pin<'a>) -> (Cause, String) {
         let node = |reason: String| (Cause::Node, reason);
         let allowed: Vec<PlaceIndex> = match pin {
@@ -40,12 +53,16 @@ impl<'a> Planning<'a> {
             let labels: Vec<String> = ask.spec.placement.selector.iter().map(|(k, v)| format!("{k}={v}")).collect();
             return node(format!("no node carries {}", labels.join(", ")));
         }
-        let is_reserved = |&at: &PlaceIndex| {
+        let takes = |&at: &PlaceIndex| {
             let node = self.places[at].node;
-            node.is_schedulable() && carries(node, ask.spec)
+            carries(node, ask.spec).then(|| (node.is_schedulable(), node.is_open_to(ask.need.accelerators)))
         };
         let (open, closed): (Vec<PlaceIndex>, Vec<PlaceIndex>) = allowed.into_iter().partition(|&at| ask.is_open(at));
-        if open.is_empty() && closed.iter().any(is_reserved) {
+        // A node that would take it is none that is open because it refused a worker.
+        if open.is_empty() && closed.iter().filter_map(takes).any(|(_, would)| would) {
+            return (Cause::Refused, "the nodes it may run on have no room for the workers they have got".to_owned());
+        }
+        if open.is_empty() && closed.iter().filter_map(takes).any(|(takes_some, _)| takes_some) {
             return node("the nodes it may run on take only models that ask for their accelerators".to_owned());
         }
         if open.is_empty() {

@@ -17,10 +17,26 @@ pub(super) struct Parted<'a> {
     pub(super) beyond: Vec<&'a Worker>,
     /// They are on nodes that shall be empty, and stand in for those that will replace them.
     pub(super) moving: Vec<&'a Worker>,
+    /// Their nodes have no room for them. They stay while a replica lacks a worker that serves: they may be taken after all, and
+    /// what is there says where not to try again.
+    pub(super) refused: Vec<&'a Worker>,
+    /// How many more of those there may be.
+    pub(super) tries: usize,
+}
+
+/// How many nodes a model tries beside one for each replica: what no node takes is not to wait on all of them.
+const TRIES: usize = 4;
+
+/// How many refused workers stay while so many replicas lack one that serves.
+fn most_refused(lacking: usize) -> usize {
+    match lacking {
+        0 => 0,
+        lacking => lacking + TRIES,
+    }
 }
 
 /// Parts the workers of a group's revision, which are in the order of their names. One that is pinned to its node stays
-/// there, cordoned or not.
+/// there, cordoned, refused or not.
 pub(super) fn part<'a>(
     group: &Group<'a>,
     mut current: Vec<&'a Worker>,
@@ -44,15 +60,21 @@ pub(super) fn part<'a>(
     let pinned_elsewhere: usize = pins.values().sum();
     let anywhere = replicas.saturating_sub(keep.len() + pinned_elsewhere);
     let mut go = keep.split_off(keep.len().min(replicas));
+    let (mut refused, rest): (Vec<&Worker>, Vec<&Worker>) =
+        rest.into_iter().partition(|worker| worker.refused && !retires(worker));
     let (mut moving, mut rest): (Vec<&Worker>, Vec<&Worker>) =
         rest.into_iter().partition(|worker| is_cordoned(worker) && !retires(worker));
     let stay = rest.iter().take_while(|worker| !retires(worker)).count().min(anywhere);
     go.extend(rest.split_off(stay));
     // A replica that is pinned elsewhere is no reason for them to stay.
-    go.extend(moving.split_off(moving.len().min(anywhere.saturating_sub(serving(&rest)))));
+    let lacking = anywhere.saturating_sub(serving(&rest));
+    go.extend(moving.split_off(moving.len().min(lacking)));
     keep.extend(rest);
+    let most = most_refused(lacking.min((group.needed as usize).saturating_sub(serving(&keep))));
+    go.extend(refused.split_off(refused.len().min(most)));
+    let tries = most - refused.len();
     let (beyond, go) = go.into_iter().partition(|worker| worker.state == WorkerState::Ready && !retires(worker));
-    Parted { keep, go, beyond, moving }
+    Parted { keep, go, beyond, moving, refused, tries }
 }
 
 /// The workers of other revisions and those that are `moving`, parted into those that stay in place of `lacking` current ones
@@ -88,6 +110,13 @@ pub(super) fn missing<'a>(group: &Group<'a>, keep: &[&Worker]) -> Vec<Pin<'a>> {
     }
     missing.resize(lacking, None);
     missing
+}
+
+/// Takes those away that are pinned nowhere, as many as `count` says of how many there are. They are the last ones.
+pub(super) fn take_anywhere(replicas: &mut Vec<Pin<'_>>, count: impl FnOnce(usize) -> usize) -> usize {
+    let taken = count(replicas.iter().filter(|pin| pin.is_none()).count());
+    replicas.truncate(replicas.len() - taken);
+    taken
 }
 
 /// How many of them serve.

@@ -8,6 +8,7 @@ mod accelerators;
 mod canary;
 mod cordon;
 mod priority;
+mod refused;
 mod rollout;
 mod scale;
 mod settles;

@@ -1,10 +1,15 @@
 use super::*;
+use crate::engine::draft::DraftLimits;
 use crate::engine::reply::{self, Replies};
+use crate::llama::DecodeError;
 use clowder_core::engine::{GenerateEvent, GenerateRequest, Sampling, Usage};
 use futures::{FutureExt, StreamExt};
 use std::collections::{BTreeMap, VecDeque};
 
-/// A model whose tokens are bytes: after token `n` comes `n + 1`, and `z` ends.
+mod adapters;
+mod drafting;
+
+/// A model whose tokens are bytes: after token `n` comes `n + 1`, with the so-manieth adapter one more, and `z` ends.
 #[derive(Default)]
 struct Alphabet {
     batches: Vec<Vec<(Token, u32, SeqId, bool)>>,
@@ -15,12 +20,33 @@ struct Alphabet {
     /// A sequence that always breaks.
     broken: Option<SeqId>,
     shared: Vec<(SeqId, SeqId, u32)>,
+    adapter: Option<usize>,
+    /// Which adapter each batch, and each sequence, was evaluated with.
+    adapters: Vec<Option<usize>>,
+    cached_with: BTreeMap<SeqId, Option<usize>>,
+    /// Tokens after which another comes than after those of the model, and after which all are alike.
+    wrong_after: Vec<Token>,
+    unsure_after: Vec<Token>,
+}
+
+impl Alphabet {
+    fn logits_after(&self, token: Token) -> Vec<f32> {
+        let mut logits = vec![0.0; 256];
+        let step = 1 + self.adapter.map_or(0, |number| number + 1) + usize::from(self.wrong_after.contains(&token));
+        logits[(token as usize + step) % 256] = if self.unsure_after.contains(&token) { 0.1 } else { 10.0 };
+        logits
+    }
 }
 
 impl Evaluator for Alphabet {
+    fn select(&mut self, adapter: Option<usize>) {
+        self.adapter = adapter;
+    }
+
     fn decode(&mut self, batch: &mut Batch) -> Result<(), DecodeError> {
         let rows = batch.rows();
         self.batches.push(rows.clone());
+        self.adapters.push(self.adapter);
         if let Some(error) = self.failures.pop_front() {
             return Err(error);
         }
@@ -31,12 +57,12 @@ impl Evaluator for Alphabet {
         for (token, position, sequence, output) in rows {
             let cache = self.cache.entry(sequence).or_default();
             assert_eq!(cache.len(), position as usize, "tokens come in order");
+            if cache.is_empty() {
+                self.cached_with.insert(sequence, self.adapter);
+            }
             cache.push(token);
-            self.rows.push(output.then(|| {
-                let mut logits = vec![0.0; 256];
-                logits[(token as usize + 1) % 256] = 10.0;
-                logits
-            }));
+            assert_eq!(self.cached_with[&sequence], self.adapter, "the KV of a sequence is of one adapter");
+            self.rows.push(output.then(|| self.logits_after(token)));
         }
         Ok(())
     }
@@ -54,6 +80,7 @@ impl Evaluator for Alphabet {
         self.shared.push((from, to, until));
         let prefix = self.cache[&from][..until as usize].to_vec();
         self.cache.insert(to, prefix);
+        self.cached_with.insert(to, self.cached_with[&from]);
     }
 
     fn resident(&self, sequence: SeqId) -> u32 {
@@ -69,6 +96,19 @@ impl Evaluator for Alphabet {
     }
 }
 
+/// Greedy, to the end of the context.
+fn request(prompt: &str) -> GenerateRequest {
+    GenerateRequest {
+        prompt: prompt.bytes().map(Token::from).collect(),
+        adapter: None,
+        max_tokens: None,
+        sampling: Sampling { temperature: 0.0, ..Sampling::default() },
+        stop: Vec::new(),
+        logprobs: None,
+        ignore_eos: false,
+    }
+}
+
 struct Bench {
     scheduler: Scheduler<Alphabet>,
     inbox: Arc<Inbox>,
@@ -76,10 +116,20 @@ struct Bench {
 
 impl Bench {
     fn new(slots: usize, batch: usize) -> Self {
+        Self::of(slots, batch, None)
+    }
+
+    /// With a draft model that guesses so many tokens.
+    fn drafted(slots: usize, batch: usize, tokens: usize, draft: Alphabet) -> Self {
+        let limits = DraftLimits { tokens, context: 64, slots, batch, vocabulary: 256 };
+        Self::of(slots, batch, Some(Drafter::new(draft, limits)))
+    }
+
+    fn of(slots: usize, batch: usize, drafter: Option<Drafter<Alphabet>>) -> Self {
         let limits =
             Limits { context: 64, slots, batch, vocabulary: 256, ends: vec![Token::from(b'z')], partial: true };
         let inbox = Arc::new(Inbox::new(u32::try_from(slots).unwrap(), 2));
-        let scheduler = Scheduler::new(Alphabet::default(), limits, Arc::clone(&inbox), Arc::default());
+        let scheduler = Scheduler::new(Alphabet::default(), drafter, limits, Arc::clone(&inbox), Arc::default());
         Self { scheduler, inbox }
     }
 
@@ -88,17 +138,14 @@ impl Bench {
     }
 
     fn begin_with(&self, prompt: &str, change: impl FnOnce(&mut GenerateRequest)) -> Replies {
-        let mut request = GenerateRequest {
-            prompt: prompt.bytes().map(Token::from).collect(),
-            max_tokens: None,
-            sampling: Sampling { temperature: 0.0, ..Sampling::default() },
-            stop: Vec::new(),
-            logprobs: None,
-            ignore_eos: false,
-        };
+        let mut request = request(prompt);
         change(&mut request);
+        self.begin_request(request, None)
+    }
+
+    fn begin_request(&self, request: GenerateRequest, adapter: Option<usize>) -> Replies {
         let (reply, replies) = reply::channel(Arc::clone(&self.inbox));
-        self.inbox.push(Job { request, reply }).unwrap();
+        self.inbox.push(Job { request, adapter, reply }).unwrap();
         replies
     }
 
@@ -237,17 +284,7 @@ fn a_client_that_does_not_read_pauses_only_itself() {
 fn the_queue_is_bounded_and_draining_refuses() {
     let bench = Bench::new(1, 64);
     let _kept: Vec<_> = (0..3).map(|_| bench.begin("a", 1)).collect();
-    let job = || Job {
-        request: GenerateRequest {
-            prompt: vec![1],
-            max_tokens: None,
-            sampling: Sampling::default(),
-            stop: Vec::new(),
-            logprobs: None,
-            ignore_eos: false,
-        },
-        reply: reply::channel(Arc::clone(&bench.inbox)).0,
-    };
+    let job = || Job { request: request("a"), adapter: None, reply: reply::channel(Arc::clone(&bench.inbox)).0 };
     assert!(matches!(bench.inbox.push(job()), Err(EngineError::Overloaded { queue: 2 })));
     assert!(bench.inbox.drain().now_or_never().is_none(), "there is something to wait for");
     assert!(matches!(bench.inbox.push(job()), Err(EngineError::Draining)));

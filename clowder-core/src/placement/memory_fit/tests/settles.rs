@@ -32,6 +32,10 @@ fn openness() -> impl Strategy<Value = Vec<Openness>> {
     prop::collection::vec(one, 4)
 }
 
+fn others() -> impl Strategy<Value = Vec<u64>> {
+    prop::collection::vec(prop_oneof![3 => Just(0), 2 => 1_u64..6], 4)
+}
+
 fn sketch() -> impl Strategy<Value = Sketch> {
     let some = || proptest::option::of(0_u32..2);
     let canary = proptest::option::of((1_u8..100, 0_u32..3, 1_u64..6));
@@ -85,8 +89,42 @@ fn is_cordoned(inventory: &Inventory, worker: &Worker) -> bool {
     inventory.nodes[&worker.node].is_cordoned()
 }
 
+/// What others than workers have of each node's memory.
+type Others = BTreeMap<NodeName, u64>;
+
+/// Whether a worker waits for its node to take it.
+fn asks(worker: &Worker) -> bool {
+    worker.refused || worker.state == WorkerState::Pending
+}
+
+/// Whether its node takes a worker that asks.
+fn is_taken(inventory: &Inventory, others: &Others, worker: &Worker) -> bool {
+    let has = |other: &&Arc<Worker>| other.node == worker.node && !asks(other) && other.holds_memory();
+    let taken: u64 = inventory.workers.values().filter(has).map(|other| other.memory).sum();
+    others[&worker.node] + taken + worker.memory <= inventory.nodes[&worker.node].capacity.memory
+}
+
+/// Nodes take the workers that ask, or refuse them for now.
+fn answer(inventory: &mut Inventory, others: &Others, pace: &mut impl Iterator<Item = bool>) {
+    let asking: Vec<WorkerId> = inventory.workers.values().filter(|w| asks(w)).map(|w| w.id.clone()).collect();
+    for id in asking {
+        let is_taken = is_taken(inventory, others, &inventory.workers[&id]);
+        let changes = is_taken || !inventory.workers[&id].refused;
+        if !changes || !pace.next().unwrap() {
+            continue;
+        }
+        let worker = Arc::make_mut(inventory.workers.get_mut(&id).unwrap());
+        worker.state = match is_taken {
+            false => WorkerState::Backoff { reason: "no room".to_owned(), retry_at_ms: 0 },
+            true if pace.next().unwrap() || pace.next().unwrap() => WorkerState::Ready,
+            true => WorkerState::Failed { reason: String::new() },
+        };
+        (worker.refused, worker.keeps_memory) = (!is_taken, is_taken);
+    }
+}
+
 /// Workers come up and drain in their own time: one more of those on their way arrives where `pace` says so.
-fn pass(plan: &Plan, inventory: &mut Inventory, pace: &mut impl Iterator<Item = bool>) {
+fn pass(plan: &Plan, inventory: &mut Inventory, others: &Others, pace: &mut impl Iterator<Item = bool>) {
     for action in &plan.actions {
         match action {
             Action::Start(start) => {
@@ -95,16 +133,13 @@ fn pass(plan: &Plan, inventory: &mut Inventory, pace: &mut impl Iterator<Item = 
                 inventory.workers.insert(worker.id.clone(), Arc::new(worker));
             }
             Action::Stop { worker } => {
-                Arc::make_mut(inventory.workers.get_mut(worker).unwrap()).state = WorkerState::Draining;
+                let worker = Arc::make_mut(inventory.workers.get_mut(worker).unwrap());
+                (worker.state, worker.refused) = (WorkerState::Draining, false);
             }
         }
     }
     inventory.workers.retain(|_, worker| worker.state != WorkerState::Draining || !pace.next().unwrap());
-    for worker in inventory.workers.values_mut().filter(|worker| worker.state == WorkerState::Pending) {
-        if pace.next().unwrap() {
-            Arc::make_mut(worker).state = WorkerState::Ready;
-        }
-    }
+    answer(inventory, others, pace);
 }
 
 /// The revisions that a model shall run under, with the replicas there shall be of each and those that are needed.
@@ -121,22 +156,31 @@ fn live<'i>(inventory: &'i Inventory, spec: &'i ModelSpec) -> impl Iterator<Item
 }
 
 /// Runs until nothing more happens, with a look at each state.
-fn run(wanted: &[Wanted], inventory: &mut Inventory, pace: &mut impl Iterator<Item = bool>) -> Plan {
+fn run(wanted: &[Wanted], inventory: &mut Inventory, others: &Others, pace: &mut impl Iterator<Item = bool>) -> Plan {
     for _ in 0..400 {
         let plan = MemoryFit.plan(wanted, inventory);
-        let on_the_way = |worker: &Arc<Worker>| matches!(worker.state, WorkerState::Pending | WorkerState::Draining);
+        let on_the_way = |worker: &Arc<Worker>| match worker.state {
+            WorkerState::Pending | WorkerState::Draining => true,
+            _ => worker.refused && is_taken(inventory, others, worker),
+        };
         if plan.actions.is_empty() && !inventory.workers.values().any(on_the_way) {
             return plan;
         }
         assert_nobody_needed_goes_from_the_first(wanted, inventory, &plan);
-        let before: Vec<usize> = wanted.iter().map(|wanted| live(inventory, &wanted.spec).count()).collect();
-        pass(&plan, inventory, pace);
+        // One that was refused may be taken whenever that is, whatever the surge.
+        let refused: BTreeSet<WorkerId> =
+            inventory.workers.values().filter(|worker| worker.refused).map(|worker| worker.id.clone()).collect();
+        let counted = |inventory: &Inventory, spec| {
+            live(inventory, spec).filter(|worker| !worker.refused && !refused.contains(&worker.id)).count()
+        };
+        let before: Vec<usize> = wanted.iter().map(|wanted| counted(inventory, &wanted.spec)).collect();
+        pass(&plan, inventory, others, pace);
         for node in inventory.nodes.values() {
             let here = || inventory.workers.values().filter(|worker| worker.node == node.name);
             assert!(here().map(|worker| worker.memory).sum::<u64>() <= node.capacity.memory, "memory of {}", node.name);
         }
         for (wanted, before) in wanted.iter().zip(before) {
-            let (spec, now) = (&wanted.spec, live(inventory, &wanted.spec).count());
+            let (spec, now) = (&wanted.spec, counted(inventory, &wanted.spec));
             let shares = shares(wanted);
             let of = |revision| live(inventory, spec).filter(|worker| worker.revision == revision).count();
             let replaces = shares.iter().any(|&(revision, replicas, _)| of(revision) > replicas)
@@ -185,41 +229,62 @@ proptest! {
     #[test]
     fn always(
         sizes in prop::collection::vec((0_u64..10, 0_usize..3), 1..5),
-        phases in prop::collection::vec((prop::collection::vec(sketch(), 0..5), openness()), 1..4),
+        phases in prop::collection::vec((prop::collection::vec(sketch(), 0..5), openness(), others()), 1..4),
         pace in prop::collection::vec(any::<bool>(), 32).prop_filter("time goes on", |pace| pace.contains(&true)),
     ) {
         let (mut inventory, mut pace) = (cluster(&sizes), pace.into_iter().cycle());
-        for (phase, openness) in phases {
+        for (phase, openness, others) in phases {
             open(&mut inventory, &openness);
+            let others = inventory.nodes.keys().cloned().zip(others).collect();
             let wanted = drawn(&phase);
-            let plan = run(&wanted, &mut inventory, &mut pace);
+            let plan = run(&wanted, &mut inventory, &others, &mut pace);
             for model in &wanted {
                 let spec = &model.spec;
                 let may_stay =
                     |worker: &&Arc<Worker>| !spec.placement.pinned.is_empty() || !is_cordoned(&inventory, worker);
+                let is_refused =
+                    |worker: &&Arc<Worker>| worker.refused && !spec.placement.pinned.contains(&worker.node);
                 let unplaced: Vec<&Unplaced> = plan.unplaced.iter().filter(|u| u.spec.name == spec.name).collect();
                 let lacking: usize = unplaced.iter().map(|unplaced| unplaced.replicas as usize).sum();
                 let shares = shares(model);
+                let of = |revision| live(&inventory, spec).filter(move |worker| worker.revision == revision);
+                let (refused, stay): (Vec<_>, Vec<_>) = live(&inventory, spec).partition(is_refused);
+                let failed = stay.iter().filter(|worker| worker.state != WorkerState::Ready).count();
+                let replaces = stay.iter().any(|worker| {
+                    !may_stay(worker) || shares.iter().all(|&(revision, ..)| worker.revision != revision)
+                }) || shares.iter().any(|&(revision, replicas, _)| of(revision).count() > replicas);
+                // A replacement that comes to nothing holds back what its surge does, and says no more than its workers do.
+                let stalls = (replaces || shares.len() > 1) && (failed > 0 || !refused.is_empty());
                 for &(revision, replicas, needed) in &shares {
-                    let is_current = |worker: &&Arc<Worker>| worker.revision == revision;
                     let (current, moving): (Vec<_>, Vec<_>) =
-                        live(&inventory, spec).filter(is_current).partition(may_stay);
+                        of(revision).filter(|worker| !is_refused(worker)).partition(may_stay);
+                    let failed = current.iter().filter(|worker| worker.state != WorkerState::Ready).count();
                     let (current, moving) = (current.len(), moving.len());
                     let of_these = unplaced.iter().filter(|unplaced| unplaced.spec.revision() == revision);
                     let own_lacking: usize = of_these.map(|unplaced| unplaced.replicas as usize).sum();
-                    prop_assert!(current + own_lacking >= needed, "{}: {current} {own_lacking}", spec.name);
-                    prop_assert!(current + moving <= replicas + lacking - own_lacking);
-                    prop_assert!(moving <= lacking, "{}: {moving} stay without a reason", spec.name);
+                    prop_assert!(stalls || current + own_lacking >= needed, "{}: {current} {own_lacking}", spec.name);
+                    prop_assert!(stalls || current - failed + moving <= replicas + lacking - own_lacking);
+                    prop_assert!(stalls || moving <= lacking, "{}: {moving} stay without a reason", spec.name);
                 }
                 let replicas: usize = shares.iter().map(|&(_, replicas, _)| replicas).sum();
-                prop_assert!(live(&inventory, spec).count() <= replicas);
+                prop_assert!(stay.len() - failed <= replicas, "{}: {} serve", spec.name, stay.len() - failed);
+                prop_assert!(stalls || refused.is_empty() || lacking + failed > 0, "{}: refused for nobody", spec.name);
+                let refuses = |node: &Node| live(&inventory, spec).any(|w| w.refused && w.node == node.name);
                 for unplaced in unplaced.iter().filter(|u| u.cause == Cause::Memory && u.node.is_none()) {
                     let gpus = spec.placement.accelerators.as_ref().map_or(0, |asked| asked.count);
                     for node in inventory.nodes.values().filter(|node| {
-                        gpus == 0 && node.is_open_to(spec.placement.accelerators.as_ref())
+                        gpus == 0 && node.is_open_to(spec.placement.accelerators.as_ref()) && !refuses(node)
                     }) {
                         let reach = within_reach(&wanted, &inventory, node, spec.priority);
                         prop_assert!(reach < unplaced.memory, "{} lacks what {} has", spec.name, node.name);
+                    }
+                }
+                for unplaced in unplaced.iter().filter(|u| u.cause == Cause::Refused) {
+                    prop_assert!(live(&inventory, spec).any(|worker| worker.refused));
+                    let asks_none = spec.placement.accelerators.is_none();
+                    for node in inventory.nodes.values().filter(|n| asks_none && n.is_open_to(None) && !refuses(n)) {
+                        let free = inventory.free_memory(node);
+                        prop_assert!(stalls || free < unplaced.memory, "{} was not tried on {}", spec.name, node.name);
                     }
                 }
             }

@@ -1,0 +1,49 @@
+//! What the draft model guesses goes into the next batch.
+
+use super::Scheduler;
+use crate::engine::draft::Ask;
+use crate::engine::evaluator::Evaluator;
+
+impl<E: Evaluator> Scheduler<E> {
+    /// Has the draft model guess how the sequences in mid-output go on whose clients read.
+    pub(super) fn guess(&mut self) {
+        let Some(drafter) = &mut self.drafter else { return };
+        let active = self.slots.iter().filter(|slot| slot.generation.is_some()).count();
+        // A batch holds a token and the guesses of each.
+        let share = (self.limits.batch / active.max(1)).saturating_sub(1);
+        let mut wanted = vec![0; self.slots.len()];
+        for (slot, wanted) in self.slots.iter_mut().zip(&mut wanted) {
+            let Some(generation) = &mut slot.generation else { continue };
+            generation.guesses.clear();
+            if slot.resident.len() + 1 != generation.tokens.len() || !generation.reply.has_room() {
+                continue;
+            }
+            // One token comes in any case.
+            let left = generation.most.saturating_sub(generation.completion() + 1);
+            let bounds = [drafter.reach(generation.tokens.len()), share, left, generation.reply.room()];
+            let most = bounds.into_iter().min().unwrap_or(0);
+            *wanted = if most > 0 { generation.length.next(most) } else { 0 };
+        }
+        let ask = |(slot, most): (usize, usize)| {
+            let generation = self.slots[slot].generation.as_ref()?;
+            Some(Ask { slot, tokens: &generation.tokens, most, ends: !generation.ignore_eos })
+        };
+        let asks: Vec<Ask<'_>> = wanted.into_iter().enumerate().filter(|(_, most)| *most > 0).filter_map(ask).collect();
+        let guesses = drafter.guess(&asks);
+        let slots: Vec<usize> = asks.iter().map(|ask| ask.slot).collect();
+        match guesses {
+            Ok(guesses) => slots.into_iter().zip(guesses).for_each(|(slot, guesses)| {
+                if let (Some(generation), Some(guesses)) = (&mut self.slots[slot].generation, guesses) {
+                    if guesses.is_empty() {
+                        generation.length.learn(0, 0);
+                    }
+                    generation.guesses = guesses;
+                }
+            }),
+            Err(error) => {
+                tracing::error!(%error, "the draft model cannot be evaluated: generations go on without it");
+                self.drafter = None;
+            }
+        }
+    }
+}
