@@ -90,7 +90,8 @@ fn status(model: &DesiredModel, found: Found<'_>, memory: &Memory) -> ModelStatu
     let reason = refused
         .map(|error| chain(error))
         .or_else(|| unplaced.or_else(|| not_applied.map(str::to_owned)))
-        .or_else(|| reason(&workers, trial.as_ref()));
+        .or_else(|| reason(&workers, trial.as_ref()))
+        .or_else(|| Some(format!("{ON_TRIAL}{}", chain(memory.inspections.refusal(&spec.on_trial()?)?))));
     let phase = phase(model, trial.as_ref(), &workers, refused.is_some_and(|error| !error.is_transient()));
     ModelStatus {
         spec: Arc::clone(spec),

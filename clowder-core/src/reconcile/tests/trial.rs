@@ -1,7 +1,7 @@
 //! Settings on trial, in the loop.
 
 use super::*;
-use crate::model::{Canary, EngineSettings};
+use crate::model::{Canary, Draft, EngineSettings};
 
 fn canary() -> Canary {
     Canary { weight: 10, engine: EngineSettings { slots: Some(2), ..EngineSettings::default() } }
@@ -42,6 +42,21 @@ async fn a_trial_without_room_is_told_as_such() {
     let status = cluster.until("m", "it serves", |status| status.phase == ModelPhase::Degraded).await;
     let reason = "on trial: a worker needs 3.0 GiB of memory, no node has more than 1.0 GiB left";
     assert_eq!((status.ready(), status.reason.as_deref()), (1, Some(reason)));
+}
+
+#[tokio::test]
+async fn a_trial_whose_draft_is_damaged_is_told_as_such() {
+    let mut cluster = Cluster::start(one_node());
+    let draft = Some(Draft::new("builtin:damaged".parse().unwrap()));
+    let tries = |spec: &mut ModelSpec| {
+        spec.rollout.canary = Some(Canary { engine: EngineSettings { draft, ..canary().engine }, ..canary() });
+    };
+    cluster.want_with("m", "builtin:m", tries).await;
+    let told = |status: &ModelStatus| {
+        status.reason.as_ref().is_some_and(|reason| reason.starts_with("on trial: builtin:damaged"))
+    };
+    let status = cluster.until("m", "it is told", |status| status.ready() == 1 && told(status)).await;
+    assert_eq!((status.phase, status.workers.len()), (ModelPhase::Degraded, 1));
 }
 
 #[test]
