@@ -43,10 +43,10 @@ async fn a_model_guesses_its_own_output() {
         assert_eq!(text, expected);
         assert_eq!(usage.completion, 40);
         // Rounding differs with the batch: at a tie the two may not agree.
-        assert!(usage.accepted > 10 && usage.accepted * 10 >= usage.drafted * 9, "{usage:?}");
+        assert!(usage.accepted * 10 >= usage.drafted * 9, "{usage:?}");
     }
     let load = drafted.load();
-    assert!(load.accepted_tokens > 0 && load.drafted_tokens >= load.accepted_tokens, "{load:?}");
+    assert!(load.accepted_tokens > 20 && load.drafted_tokens >= load.accepted_tokens, "{load:?}");
     assert_eq!(plain.load().drafted_tokens, 0);
 }
 

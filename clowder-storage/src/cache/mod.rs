@@ -51,7 +51,7 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How a cache is set up.
 #[derive(Clone, Debug)]
 pub struct CacheConfig {
-    /// The node that the cache is on; [`ModelStore`]'s calls must name it.
+    /// The node that the cache is on; [`ModelStore`](clowder_core::ModelStore)'s calls must name it.
     pub node: NodeName,
     /// Its folder, made where it is not there. Several processes may share one.
     pub folder: PathBuf,
@@ -124,11 +124,11 @@ impl Cache {
         self.inner.layout.folder()
     }
 
-    /// Makes a model present: [`ModelStore::ensure`] on this node. Dropping the future stops the fetch, unless another
-    /// caller waits for it; the next one goes on from there.
+    /// Makes a model present: [`ModelStore::ensure`](clowder_core::ModelStore::ensure) on this node. Dropping the future stops
+    /// the fetch, unless another caller waits for it; the next one goes on from there.
     ///
     /// # Errors
-    /// As [`ModelStore::ensure`].
+    /// As [`ModelStore::ensure`](clowder_core::ModelStore::ensure).
     pub async fn pull(
         &self,
         mut request: FetchRequest,
