@@ -176,13 +176,13 @@ impl<'a> Planning<'a> {
         let (mut live, mut replaces) = (0, false);
         let (mut parted, mut beyond, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for group in &self.groups[groups.clone()] {
-            live += group.workers.len();
             replaces |= group.workers.iter().any(|worker| worker.revision != group.revision);
             let stay = group.workers.iter().copied().filter(|worker| !self.leaving.contains(&worker.id));
             let (current, old): (Vec<&Worker>, Vec<&Worker>) =
                 stay.partition(|worker| worker.revision == group.revision);
             let mut part = replicas::part(group, current, &retire, is_cordoned);
             replaces |= !part.moving.is_empty();
+            live += group.workers.len() - part.refused.len();
             beyond.append(&mut part.beyond);
             others.extend(old);
             parted.push(part);

@@ -16,14 +16,21 @@ pub(super) struct Lack<'a> {
     pub(super) group: usize,
     /// Its workers that stay.
     pub(super) keep: Vec<&'a Worker>,
+    /// Those that their nodes refused, which stand for replicas that it lacks.
+    pub(super) refused: Vec<&'a Worker>,
+    /// How many more of those there may be.
+    pub(super) tries: usize,
     /// Those that stand in for what it lacks, and go for it; the worse the later.
     pub(super) old: Vec<&'a Worker>,
     /// How many of those have room that it could take.
     pub(super) with_room: usize,
-    /// Those that stay though their nodes have no room for them.
-    pub(super) refused: Vec<&'a Worker>,
-    /// How many more of those there may be.
-    pub(super) tries: usize,
+}
+
+impl Lack<'_> {
+    /// Whether workers of its own are still to serve.
+    fn begins(&self) -> bool {
+        !self.refused.is_empty() || replicas::serving(&self.keep) < self.keep.len()
+    }
 }
 
 /// What a group asks for each of its replicas.
@@ -49,29 +56,29 @@ struct Filling<'r> {
 }
 
 impl<'a> Planning<'a> {
-    /// Starts what the groups of a model lack, in order. No more than `most` of its workers shall live; so many do, `live`.
+    /// Starts what the groups of a model lack, in order. No more than `most` of its workers shall live; so many do, `live`, those
+    /// not counted that are refused.
     pub(super) fn fill(&mut self, lacks: Vec<Lack<'a>>, retire: HashSet<&'a WorkerId>, most: usize, live: usize) {
         let mut here = BTreeMap::new();
         let places = lacks.iter().flat_map(|lack| &lack.keep).filter_map(|worker| self.at.get(&worker.node).copied());
         places.for_each(|at| *here.entry(at).or_default() += 1);
         let is_full = lacks.iter().map(|lack| lack.keep.len() + lack.old.len()).sum::<usize>() >= most;
         // What fails on trial is waited for by nobody.
-        let waits = lacks.iter().skip(1).flat_map(|lack| &lack.keep).any(|worker| is_on_the_way(&worker.state));
-        let there = live - lacks.iter().map(|lack| lack.refused.len()).sum::<usize>();
-        let mut filling = Filling { retire, here, more: most.saturating_sub(there), is_full, waits };
+        let waits = lacks.iter().skip(1).flat_map(|lack| &lack.keep).any(|worker| is_on_the_way(worker));
+        let mut filling = Filling { retire, here, more: most.saturating_sub(live), is_full, waits };
         for lack in lacks {
-            let begins = replicas::serving(&lack.keep) < lack.keep.len() || !lack.refused.is_empty();
-            filling.waits = self.fill_one(lack, &mut filling) || begins;
+            filling.waits = self.fill_one(lack, &mut filling);
         }
     }
 
-    /// Starts what a group lacks. Returns whether something is to come of it.
+    /// Starts what a group lacks. Returns whether it waits for its own workers to serve, or for what is to come of this.
     fn fill_one(&mut self, lack: Lack<'a>, filling: &mut Filling<'a>) -> bool {
-        let Lack { group, keep, old, with_room, refused, tries } = lack;
-        let Some(memory) = self.groups[group].memory else { return false };
+        let begins = lack.begins();
+        let Lack { group, keep, refused, tries, old, with_room } = lack;
+        let Some(memory) = self.groups[group].memory else { return begins };
         let mut missing = replicas::missing(&self.groups[group], &keep);
         if missing.is_empty() {
-            return false;
+            return begins;
         }
         let mut standing = replicas::take_anywhere(&mut missing, |anywhere| anywhere.saturating_sub(tries));
         let ask = self.ask(group, memory);
@@ -91,7 +98,6 @@ impl<'a> Planning<'a> {
         let more = self.clear(&ask, &more, &[]);
         let (mut in_turn, mut makes_way) = (0, false);
         // Whether the new ones serve is still to be seen: until then no more of the old ones go for them.
-        let begins = replicas::serving(&keep) < keep.len() || !refused.is_empty();
         if filling.waits || begins || started > 0 || waiting > 0 {
             in_turn = without.len();
             without.clear();
@@ -107,13 +113,13 @@ impl<'a> Planning<'a> {
         without.extend(more);
         self.tell_refused(&ask, standing, &refused);
         self.tell(&ask, waiting, in_turn, &without);
-        started > 0 || waiting > 0 || makes_way
+        begins || started > 0 || waiting > 0 || makes_way
     }
 
     fn ask(&self, group: usize, memory: u64) -> Ask<'a> {
-        let Group { spec, revision, workers, .. } = &self.groups[group];
+        let Group { spec, revision, ref workers, .. } = self.groups[group];
         let accelerators = spec.placement.accelerators.as_ref();
-        let refused = workers.iter().filter(|worker| worker.refused && worker.revision == *revision);
+        let refused = workers.iter().filter(|worker| worker.refused && worker.revision == revision);
         let refuse: HashSet<&NodeName> = refused.map(|worker| &worker.node).collect();
         let may_run = |place: &Place<'_>| {
             let Place { node, .. } = place;
@@ -225,6 +231,6 @@ pub(super) fn carries(node: &Node, spec: &ModelSpec) -> bool {
     spec.placement.selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
 }
 
-fn is_on_the_way(state: &WorkerState) -> bool {
-    matches!(state, WorkerState::Pending | WorkerState::Fetching(_) | WorkerState::Starting)
+fn is_on_the_way(worker: &Worker) -> bool {
+    !worker.refused && matches!(worker.state, WorkerState::Pending | WorkerState::Fetching(_) | WorkerState::Starting)
 }

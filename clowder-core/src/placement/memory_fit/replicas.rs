@@ -24,7 +24,7 @@ pub(super) struct Parted<'a> {
     pub(super) tries: usize,
 }
 
-/// How many nodes a model tries beside one for each replica: what no node takes is not to wait on all of them.
+/// How many nodes a group tries beside one for each replica: what no node takes is not to wait on all of them.
 const TRIES: usize = 4;
 
 /// How many refused workers stay while so many replicas lack one that serves.

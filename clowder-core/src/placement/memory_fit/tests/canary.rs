@@ -10,19 +10,19 @@ fn engine(slots: u32) -> EngineSettings {
 }
 
 /// A model under some settings, with others on trial.
-fn trial(replicas: u32, own: u32, canary: Option<(u8, u32)>) -> ModelSpec {
+pub(super) fn trial(replicas: u32, own: u32, canary: Option<(u8, u32)>) -> ModelSpec {
     let mut spec = spec("m", replicas);
     spec.engine = engine(own);
     spec.rollout.canary = canary.map(|(weight, slots)| Canary { weight, engine: engine(slots) });
     spec
 }
 
-fn revision(slots: u32) -> Revision {
+pub(super) fn revision(slots: u32) -> Revision {
     trial(1, slots, None).revision()
 }
 
 /// Workers that serve, under each of two settings.
-fn serving(inventory: &Inventory, slots: [u32; 2]) -> [usize; 2] {
+pub(super) fn serving(inventory: &Inventory, slots: [u32; 2]) -> [usize; 2] {
     let serves = |worker: &&Arc<Worker>| worker.state == WorkerState::Ready;
     slots.map(|slots| {
         inventory.workers.values().filter(serves).filter(|worker| worker.revision == revision(slots)).count()
@@ -34,7 +34,7 @@ fn names(inventory: &Inventory, slots: u32) -> BTreeSet<WorkerId> {
     of.map(|worker| worker.id.clone()).collect()
 }
 
-fn starts(plan: &Plan) -> Vec<Revision> {
+pub(super) fn starts(plan: &Plan) -> Vec<Revision> {
     let start = |action: &Action| match action {
         Action::Start(start) => Some(start.spec.revision()),
         Action::Stop { .. } => None,

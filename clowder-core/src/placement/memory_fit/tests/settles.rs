@@ -170,25 +170,25 @@ fn run(wanted: &[Wanted], inventory: &mut Inventory, others: &Others, pace: &mut
         // One that was refused may be taken whenever that is, whatever the surge.
         let refused: BTreeSet<WorkerId> =
             inventory.workers.values().filter(|worker| worker.refused).map(|worker| worker.id.clone()).collect();
-        let counted = |inventory: &Inventory, spec| {
-            live(inventory, spec).filter(|worker| !worker.refused && !refused.contains(&worker.id)).count()
+        let counted = |inventory: &Inventory, spec| -> Vec<Revision> {
+            let counts = |worker: &&Arc<Worker>| !worker.refused && !refused.contains(&worker.id);
+            live(inventory, spec).filter(counts).map(|worker| worker.revision).collect()
         };
-        let before: Vec<usize> = wanted.iter().map(|wanted| counted(inventory, &wanted.spec)).collect();
+        let before: Vec<usize> = wanted.iter().map(|wanted| counted(inventory, &wanted.spec).len()).collect();
         pass(&plan, inventory, others, pace);
         for node in inventory.nodes.values() {
             let here = || inventory.workers.values().filter(|worker| worker.node == node.name);
             assert!(here().map(|worker| worker.memory).sum::<u64>() <= node.capacity.memory, "memory of {}", node.name);
         }
         for (wanted, before) in wanted.iter().zip(before) {
-            let (spec, now) = (&wanted.spec, counted(inventory, &wanted.spec));
-            let shares = shares(wanted);
-            let of = |revision| live(inventory, spec).filter(|worker| worker.revision == revision).count();
+            let (spec, shares, now) = (&wanted.spec, shares(wanted), counted(inventory, &wanted.spec));
+            let of = |revision| now.iter().filter(|counted| **counted == revision).count();
             let replaces = shares.iter().any(|&(revision, replicas, _)| of(revision) > replicas)
                 || live(inventory, spec).any(|worker| {
                     shares.iter().all(|&(revision, ..)| worker.revision != revision)
                         || (spec.placement.pinned.is_empty() && is_cordoned(inventory, worker))
                 });
-            let replicas: usize = shares.iter().map(|&(_, replicas, _)| replicas).sum();
+            let (now, replicas) = (now.len(), shares.iter().map(|&(_, replicas, _)| replicas).sum::<usize>());
             if let Some(surge) = spec.rollout.surge.filter(|_| replaces) {
                 assert!(now <= before.max(replicas + surge as usize), "{}: {now} after {before}", spec.name);
             }
@@ -242,47 +242,52 @@ proptest! {
                 let spec = &model.spec;
                 let may_stay =
                     |worker: &&Arc<Worker>| !spec.placement.pinned.is_empty() || !is_cordoned(&inventory, worker);
+                let shares = shares(model);
                 let is_refused =
                     |worker: &&Arc<Worker>| worker.refused && !spec.placement.pinned.contains(&worker.node);
+                let (refused, stay): (Vec<_>, Vec<_>) = live(&inventory, spec).partition(is_refused);
+                let of = |workers: &[&Arc<Worker>], revision| workers.iter().filter(|w| w.revision == revision).count();
+                let is_wanted = |worker: &&Arc<Worker>| shares.iter().any(|&(revision, ..)| worker.revision == revision);
+                let (current, moving): (Vec<_>, Vec<_>) =
+                    stay.iter().copied().filter(is_wanted).partition(may_stay);
+                let failed = current.iter().filter(|worker| worker.state != WorkerState::Ready).count();
                 let unplaced: Vec<&Unplaced> = plan.unplaced.iter().filter(|u| u.spec.name == spec.name).collect();
                 let lacking: usize = unplaced.iter().map(|unplaced| unplaced.replicas as usize).sum();
-                let shares = shares(model);
-                let of = |revision| live(&inventory, spec).filter(move |worker| worker.revision == revision);
-                let (refused, stay): (Vec<_>, Vec<_>) = live(&inventory, spec).partition(is_refused);
-                let failed = stay.iter().filter(|worker| worker.state != WorkerState::Ready).count();
-                let replaces = stay.iter().any(|worker| {
-                    !may_stay(worker) || shares.iter().all(|&(revision, ..)| worker.revision != revision)
-                }) || shares.iter().any(|&(revision, replicas, _)| of(revision).count() > replicas);
                 // A replacement that comes to nothing holds back what its surge does, and says no more than its workers do.
-                let stalls = (replaces || shares.len() > 1) && (failed > 0 || !refused.is_empty());
+                let replaces = current.len() < stay.len()
+                    || shares.iter().any(|&(revision, replicas, _)| of(&current, revision) > replicas);
+                let stalls = replaces && (failed > 0 || !refused.is_empty());
                 for &(revision, replicas, needed) in &shares {
-                    let (current, moving): (Vec<_>, Vec<_>) =
-                        of(revision).filter(|worker| !is_refused(worker)).partition(may_stay);
-                    let failed = current.iter().filter(|worker| worker.state != WorkerState::Ready).count();
-                    let (current, moving) = (current.len(), moving.len());
+                    let [current, moving, refused] = [&current, &moving, &refused].map(|workers| of(workers, revision));
                     let of_these = unplaced.iter().filter(|unplaced| unplaced.spec.revision() == revision);
                     let own_lacking: usize = of_these.map(|unplaced| unplaced.replicas as usize).sum();
                     prop_assert!(stalls || current + own_lacking >= needed, "{}: {current} {own_lacking}", spec.name);
-                    prop_assert!(stalls || current - failed + moving <= replicas + lacking - own_lacking);
+                    prop_assert!(stalls || current + moving <= replicas + lacking - own_lacking);
                     prop_assert!(stalls || moving <= lacking, "{}: {moving} stay without a reason", spec.name);
+                    prop_assert!(stalls || refused == 0 || own_lacking + failed > 0, "{}: refused for nobody", spec.name);
                 }
                 let replicas: usize = shares.iter().map(|&(_, replicas, _)| replicas).sum();
-                prop_assert!(stay.len() - failed <= replicas, "{}: {} serve", spec.name, stay.len() - failed);
-                prop_assert!(stalls || refused.is_empty() || lacking + failed > 0, "{}: refused for nobody", spec.name);
-                let refuses = |node: &Node| live(&inventory, spec).any(|w| w.refused && w.node == node.name);
+                prop_assert!(stay.len() - failed <= replicas);
+                let refuses = |revision, node: &Node| {
+                    live(&inventory, spec).any(|w| w.refused && w.revision == revision && w.node == node.name)
+                };
                 for unplaced in unplaced.iter().filter(|u| u.cause == Cause::Memory && u.node.is_none()) {
                     let gpus = spec.placement.accelerators.as_ref().map_or(0, |asked| asked.count);
                     for node in inventory.nodes.values().filter(|node| {
-                        gpus == 0 && node.is_open_to(spec.placement.accelerators.as_ref()) && !refuses(node)
+                        gpus == 0
+                            && node.is_open_to(spec.placement.accelerators.as_ref())
+                            && !refuses(unplaced.spec.revision(), node)
                     }) {
                         let reach = within_reach(&wanted, &inventory, node, spec.priority);
                         prop_assert!(reach < unplaced.memory, "{} lacks what {} has", spec.name, node.name);
                     }
                 }
                 for unplaced in unplaced.iter().filter(|u| u.cause == Cause::Refused) {
-                    prop_assert!(live(&inventory, spec).any(|worker| worker.refused));
+                    let revision = unplaced.spec.revision();
+                    prop_assert!(live(&inventory, spec).any(|w| w.refused && w.revision == revision));
+                    let is_open = |node: &&Arc<Node>| node.is_open_to(None) && !refuses(revision, node);
                     let asks_none = spec.placement.accelerators.is_none();
-                    for node in inventory.nodes.values().filter(|n| asks_none && n.is_open_to(None) && !refuses(n)) {
+                    for node in inventory.nodes.values().filter(|node| asks_none && is_open(node)) {
                         let free = inventory.free_memory(node);
                         prop_assert!(stalls || free < unplaced.memory, "{} was not tried on {}", spec.name, node.name);
                     }
