@@ -134,10 +134,10 @@ impl ModelSpec {
 }
 
 fn check_engine(engine: &EngineSettings) -> Result<(), InvalidSpec> {
-    if let Some(tokens) = engine.draft.as_ref().and_then(|draft| draft.tokens) {
-        if !(1..=Draft::MOST_TOKENS).contains(&tokens) {
-            return Err(InvalidSpec::DraftTokens(tokens));
-        }
+    if let Some(tokens) = engine.draft.as_ref().and_then(|draft| draft.tokens)
+        && !(1..=Draft::MOST_TOKENS).contains(&tokens)
+    {
+        return Err(InvalidSpec::DraftTokens(tokens));
     }
     engine.extra.iter().try_for_each(|(name, value)| Setting::parse(name, value).map(drop)).map_err(InvalidSpec::Extra)
 }

@@ -4,22 +4,43 @@
 //! untrusted: every length is checked before it is used, and nothing is allocated by a number the file states.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
-mod adapter;
 mod cursor;
 mod reader;
 mod tensor;
 
-pub use adapter::AdapterFacts;
-use reader::Reader;
+use reader::{Reader, Stop};
 
 /// The most bytes of header that are read; real ones, vocabulary included, are a tenth of it.
 pub const MAX_HEADER: u64 = 128 << 20;
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GgufKind {
+    /// A model, or a part of one.
+    #[default]
+    Model,
+    /// A change of a model's weights (`general.type` is `adapter`): a LoRA adapter. It has no sizes of its own.
+    Adapter,
+}
+
+impl fmt::Display for GgufKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Model => "a model",
+            Self::Adapter => "a LoRA adapter",
+        })
+    }
+}
 
 /// What a header tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GgufFacts {
+    /// What the file is.
+    pub kind: GgufKind,
     /// `general.architecture`: `llama`, `qwen3`, …
     pub architecture: String,
     /// `general.name`.
@@ -52,9 +73,9 @@ pub struct GgufFacts {
 
 /// The outcome of reading the first bytes of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Header<T = GgufFacts> {
+pub enum Header {
     /// The header is whole.
-    Whole(Box<T>),
+    Whole(Box<GgufFacts>),
     /// The header goes on beyond the bytes given: read more.
     Short,
 }
@@ -95,7 +116,7 @@ pub enum GgufError {
         /// What it holds, made printable.
         holds: String,
         /// What was wanted.
-        wanted: &'static str,
+        wanted: GgufKind,
     },
     /// The file ends before its tensors do.
     #[error("the GGUF is cut off: its header promises {needed} bytes, the file has {actual}; fetch it again")]
@@ -113,7 +134,14 @@ impl GgufFacts {
     /// # Errors
     /// [`GgufError`] as soon as the bytes given show that it is none.
     pub fn parse(bytes: &[u8]) -> Result<Header, GgufError> {
-        reader::header(bytes, Reader::model)
+        match Reader::new(bytes).read() {
+            Ok(facts) => Ok(Header::Whole(Box::new(facts))),
+            Err(Stop::Short) if bytes.len() as u64 >= MAX_HEADER => {
+                Err(GgufError::Malformed { at: MAX_HEADER, what: "the header does not end" })
+            }
+            Err(Stop::Short) => Ok(Header::Short),
+            Err(Stop::Refused(error)) => Err(error),
+        }
     }
 
     /// Checks that a file of `actual` bytes holds all its header promises.
@@ -121,12 +149,22 @@ impl GgufFacts {
     /// # Errors
     /// [`GgufError::Truncated`].
     pub fn check_size(&self, actual: u64) -> Result<(), GgufError> {
-        check_size(self.file_bytes, actual)
+        if actual < self.file_bytes {
+            return Err(GgufError::Truncated { needed: self.file_bytes, actual });
+        }
+        Ok(())
     }
-}
 
-fn check_size(needed: u64, actual: u64) -> Result<(), GgufError> {
-    if actual < needed { Err(GgufError::Truncated { needed, actual }) } else { Ok(()) }
+    /// Checks that the file is what it is taken for.
+    ///
+    /// # Errors
+    /// [`GgufError::OtherKind`].
+    pub fn check_kind(&self, wanted: GgufKind) -> Result<(), GgufError> {
+        if self.kind != wanted {
+            return Err(GgufError::OtherKind { holds: self.kind.to_string(), wanted });
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a model is, learnt from its source without fetching it.
+//! What a model, or an adapter of one, is, learnt from its source without fetching it.
 
 use crate::gguf::{GgufError, GgufFacts, Header, MAX_HEADER};
 use crate::secret::Credentials;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// The first read of a header; most fit, the others double it.
 const FIRST_READ: u64 = 1 << 20;
 
-/// A model's files and its header.
+/// A model's or an adapter's files and its header.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelFacts {
     /// Its files.
@@ -45,7 +45,7 @@ impl InspectError {
     }
 }
 
-/// Reads a model's manifest and header.
+/// Reads a model's or an adapter's manifest and header.
 ///
 /// # Errors
 /// [`InspectError`]; a file shorter than its header promises is [`GgufError::Truncated`].

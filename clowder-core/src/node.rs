@@ -137,7 +137,7 @@ impl Inventory {
         let taken = self
             .workers
             .values()
-            .filter(|worker| worker.node == node.name && worker.state.holds_memory())
+            .filter(|worker| worker.node == node.name && worker.holds_memory())
             .fold(0_u64, |sum, worker| sum.saturating_add(worker.memory));
         node.capacity.memory.saturating_sub(taken)
     }
@@ -164,15 +164,20 @@ mod tests {
     }
 
     #[test]
-    fn only_workers_that_live_take_memory() {
+    fn only_workers_that_live_or_keep_it_take_memory() {
         let node = Node::with_memory("a", 100);
         let mut inventory = Inventory::default();
-        for (id, state, memory) in [("m-1-0", WorkerState::Ready, 30), ("m-1-1", WorkerState::Stopped, 50)] {
+        let there = [
+            ("m-1-0", WorkerState::Ready, 30, false),
+            ("m-1-1", WorkerState::Stopped, 50, false),
+            ("m-1-2", WorkerState::Failed { reason: String::new() }, 50, false),
+            ("m-1-3", WorkerState::Failed { reason: String::new() }, 5, true),
+        ];
+        for (id, state, memory, keeps) in there {
             let mut worker = Worker::new(id.parse().unwrap(), "m".parse().unwrap(), "a".into());
-            worker.state = state;
-            worker.memory = memory;
+            (worker.state, worker.memory, worker.keeps_memory) = (state, memory, keeps);
             inventory.workers.insert(worker.id.clone(), Arc::new(worker));
         }
-        assert_eq!(inventory.free_memory(&node), 70);
+        assert_eq!(inventory.free_memory(&node), 65);
     }
 }

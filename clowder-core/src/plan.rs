@@ -89,4 +89,6 @@ pub enum Cause {
     Accelerators,
     /// What they need is on its way back, from workers that leave now or in turn.
     Leaving,
+    /// Workers that stand for them were [refused](crate::Worker::refused) by their nodes, and no other node has room.
+    Refused,
 }

@@ -5,45 +5,40 @@
 //! woke it, so a lost event, a crash and a restart are the same case.
 
 use crate::backend::Backend;
-use crate::chain;
 use crate::demand::{DemandSource, Demands};
 use crate::desired::{DesiredModels, DesiredStore};
 use crate::due::until;
 use crate::infra::Infra;
-use crate::inspect::{InspectError, ModelFacts, inspect};
-use crate::memory::MemoryNeed;
 use crate::model::ModelSpec;
+use crate::news::send_if_new;
 use crate::node::Inventory;
-use crate::placement::{Placement, Wanted};
+use crate::placement::{Placement, Trial, Wanted};
 use crate::plan::{Action, Plan, StartWorker};
 use crate::secret::Credentials;
-use crate::source::{ModelSource, SourceError};
+use crate::source::ModelSource;
 use crate::status::ModelStatuses;
 use crate::worker::{Worker, WorkerId, WorkerState};
-use futures::{FutureExt, StreamExt, stream};
+use futures::{StreamExt, stream};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::panic::AssertUnwindSafe;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod apply;
+mod inspections;
 mod machines;
 mod retry;
 mod scaling;
 mod summary;
 
+use inspections::Inspections;
 use machines::Machines;
 pub use retry::Backoff;
-use retry::Retries;
+pub(crate) use retry::Retries;
 use scaling::Scaling;
-
-/// Models inspected at the same time; the others wait.
-const INSPECTIONS: usize = 4;
 
 /// The loop, with what it works on.
 pub struct Reconciler {
@@ -58,18 +53,10 @@ pub struct Reconciler {
     statuses: watch::Sender<Arc<ModelStatuses>>,
 }
 
-/// What identifies a model's file, as far as inspecting it goes. Who has the wrong credentials learns nothing of a file,
-/// and what they were told does not hold for the right ones.
-type SourceKey = (crate::ModelUrl, Option<crate::source::Digest>, Option<Credentials>);
-
 /// What the loop remembers between two rounds. All of it can be learnt again.
 #[derive(Default)]
 struct Memory {
-    facts: BTreeMap<SourceKey, ModelFacts>,
-    refused: BTreeMap<SourceKey, InspectError>,
-    inspecting: JoinSet<(SourceKey, Result<ModelFacts, InspectError>)>,
-    in_flight: Vec<SourceKey>,
-    inspections: Retries<SourceKey>,
+    inspections: Inspections,
     failures: BTreeMap<WorkerId, String>,
     actions: Retries<WorkerId>,
     /// What each worker was last started with.
@@ -156,7 +143,7 @@ impl Reconciler {
                     Some(next) => inventory = Some(next),
                     None => return,
                 },
-                Some(Ok(done)) = memory.inspecting.join_next() => memory.inspected(done, self.backoff),
+                Some(Ok(ended)) = memory.inspections.running.join_next() => memory.inspections.ended(ended, self.backoff),
                 Some(Ok(called)) = memory.machines.calls.join_next() => memory.machines.called(called, self.backoff),
                 () = until(retry_at) => {}
                 next = demands.next() => match next {
@@ -179,14 +166,18 @@ impl Reconciler {
     }
 
     async fn round(&self, memory: &mut Memory, desired: &DesiredModels, inventory: &Inventory, now: Instant) {
-        memory.forget_all_but(desired);
+        memory.inspections.forget_all_but(desired);
         for model in desired.values() {
-            self.inspect_if_due(memory, &model.spec, now);
+            memory.inspections.begin_due(&self.source, &model.spec, now);
         }
-        let wanted = |spec: &Arc<ModelSpec>| Wanted {
-            spec: Arc::clone(spec),
-            memory: memory.promise(spec),
-            spare: memory.scaling.spare(&spec.name),
+        let wanted = |spec: &Arc<ModelSpec>| {
+            let trial = |spec: ModelSpec| Trial { memory: memory.promise(&spec), spec: Arc::new(spec) };
+            Wanted {
+                spec: Arc::clone(spec),
+                memory: memory.promise(spec),
+                trial: spec.on_trial().map(trial),
+                spare: memory.scaling.spare(&spec.name),
+            }
         };
         let mut wanted: Vec<Wanted> = desired.values().map(|model| wanted(&model.spec)).collect();
         // A stable sort: those of one priority stay in the order of their names.
@@ -197,48 +188,15 @@ impl Reconciler {
         if let Some(infra) = &self.infra {
             memory.machines.round(infra, self.idle_machines, &mut plan, inventory, now);
         }
-        self.publish(summary::statuses(desired, inventory, &plan, memory));
-    }
-
-    fn inspect_if_due(&self, memory: &mut Memory, spec: &Arc<ModelSpec>, now: Instant) {
-        let key = source_key(spec);
-        let known = memory.facts.contains_key(&key) || memory.in_flight.contains(&key);
-        if known || memory.in_flight.len() >= INSPECTIONS || !memory.inspections.is_due(&key, now) {
-            return;
-        }
-        memory.in_flight.push(key.clone());
-        let (source, spec) = (Arc::clone(&self.source), Arc::clone(spec));
-        memory.inspecting.spawn(async move {
-            let inspecting = inspect(source.as_ref(), &spec.source, spec.credentials.as_ref());
-            // A source is somebody else's code: its panic is this model's failure, tried again like any other.
-            let facts = AssertUnwindSafe(inspecting).catch_unwind().await.unwrap_or_else(|_| {
-                let what = spec.source.to_string();
-                Err(SourceError::Unreachable { what, source: "its source panicked".into() }.into())
-            });
-            (key, facts)
-        });
-    }
-
-    fn publish(&self, statuses: ModelStatuses) {
-        self.statuses.send_if_modified(|published| {
-            let changed = **published != statuses;
-            if changed {
-                *published = Arc::new(statuses);
-            }
-            changed
-        });
+        send_if_new(&self.statuses, Arc::new(summary::statuses(desired, inventory, &plan, memory)));
     }
 }
 
 impl Memory {
-    /// Bytes of memory that one worker is promised: those asked for, or else what the header and the settings come to once
-    /// the header is known.
+    /// Bytes of memory that one worker is promised: those asked for, or else what the headers and the settings come to once
+    /// the headers are known.
     fn promise(&self, spec: &ModelSpec) -> Option<u64> {
-        let estimate = || {
-            let facts = self.facts.get(&source_key(spec))?;
-            Some(MemoryNeed::estimate(&facts.gguf, facts.bytes, &spec.engine).total())
-        };
-        spec.memory.or_else(estimate)
+        spec.memory.or_else(|| self.inspections.need(spec))
     }
 
     /// Starts of workers that failed with other credentials than are recorded now: for the plan such a worker is there, and
@@ -251,11 +209,10 @@ impl Memory {
         let correction = |worker: &Arc<Worker>| {
             let spec = &desired.get(&worker.model)?.spec;
             let known = self.credentials.get(&worker.id).unwrap_or(&None);
-            let due = spec.revision() == worker.revision && *known != spec.credentials && !planned.contains(&worker.id);
-            due.then(|| {
-                let (spec, node) = (Arc::clone(spec), worker.node.clone());
-                Action::Start(StartWorker { worker: worker.id.clone(), spec, node, memory: worker.memory })
-            })
+            let due = *known != spec.credentials && !planned.contains(&worker.id);
+            let spec = spec.of_revision(worker.revision).filter(|_| due)?;
+            let (id, node) = (worker.id.clone(), worker.node.clone());
+            Some(Action::Start(StartWorker { worker: id, spec, node, memory: worker.memory }))
         };
         inventory.workers.values().filter(failed).filter_map(correction).collect()
     }
@@ -264,33 +221,6 @@ impl Memory {
         let retries = self.inspections.next(looked_at).into_iter().chain(self.actions.next(looked_at));
         retries.chain(self.scaling.next()).min()
     }
-
-    fn inspected(&mut self, (key, outcome): (SourceKey, Result<ModelFacts, InspectError>), backoff: Backoff) {
-        self.in_flight.retain(|in_flight| *in_flight != key);
-        match outcome {
-            Ok(facts) => {
-                self.inspections.succeeded(&key);
-                self.refused.remove(&key);
-                self.facts.insert(key, facts);
-            }
-            Err(error) => {
-                tracing::warn!(url = %key.0, error = chain(&error), "not inspected");
-                self.inspections.failed(key.clone(), backoff);
-                self.refused.insert(key, error);
-            }
-        }
-    }
-
-    fn forget_all_but(&mut self, desired: &DesiredModels) {
-        let keys: BTreeSet<SourceKey> = desired.values().map(|model| source_key(&model.spec)).collect();
-        self.facts.retain(|key, _| keys.contains(key));
-        self.refused.retain(|key, _| keys.contains(key));
-        self.inspections.retain(|key| keys.contains(key));
-    }
-}
-
-fn source_key(spec: &ModelSpec) -> SourceKey {
-    (spec.source.clone(), spec.digest, spec.credentials.clone())
 }
 
 #[cfg(test)]

@@ -19,6 +19,9 @@ pub struct Stock {
     pub complete: BTreeSet<ModelUrl>,
     /// Those that are on the way, or broke off on it: then their rate is 0.
     pub incomplete: BTreeMap<ModelUrl, FetchProgress>,
+    /// Those that stay once they are whole, whether they are there or not.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub pinned: BTreeSet<ModelUrl>,
 }
 
 /// What is known of the nodes' stock.

@@ -10,6 +10,7 @@ use crate::url::ModelUrl;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -88,6 +89,9 @@ impl fmt::Debug for Lease {
     }
 }
 
+/// The most models that are pinned on a node.
+pub const MOST_PINS: usize = 1024;
+
 /// A model on a node, whole and verified.
 #[derive(Clone, Debug)]
 pub struct StoredModel {
@@ -115,6 +119,9 @@ pub struct CachedModel {
     pub bytes: u64,
     /// Whether it is whole and verified.
     pub complete: bool,
+    /// Whether it stays, whatever else needs the room.
+    #[serde(default)]
+    pub pinned: bool,
 }
 
 /// Models on nodes: this machine's cache, or the storage managers of a cluster.
@@ -136,7 +143,39 @@ pub trait ModelStore: Send + Sync {
     async fn inventory(&self, node: &NodeName) -> Result<Vec<CachedModel>, StoreError>;
 
     /// Forgets a model and frees its bytes, unless a lease holds them. Unknown models are no error.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`], [`StoreError::Pinned`], and where the store fails.
     async fn remove(&self, node: &NodeName, url: &ModelUrl) -> Result<(), StoreError>;
+
+    /// Pins these models on the node and no others, durably. Whole files of theirs stay, whatever else needs the room; those that
+    /// are not there stay once they are, and are not fetched for it. The same again changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::TooManyPins`], and where the store fails; then the pins are as before.
+    async fn pin(&self, node: &NodeName, urls: &BTreeSet<ModelUrl>) -> Result<(), StoreError>;
+}
+
+/// Pinned models that have room which another needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinnedModels {
+    /// Bytes of their files.
+    pub bytes: u64,
+    /// Which they are.
+    pub urls: Vec<ModelUrl>,
+}
+
+impl fmt::Display for PinnedModels {
+    /// Their bytes and the first few of them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMED: usize = 3;
+        let named: Vec<String> = self.urls.iter().take(NAMED).map(ModelUrl::to_string).collect();
+        write!(f, "{} bytes of pinned models ({}", self.bytes, named.join(", "))?;
+        match self.urls.len().saturating_sub(NAMED) {
+            0 => write!(f, ")"),
+            more => write!(f, " and {more} more)"),
+        }
+    }
 }
 
 /// Why a model is not on a node.
@@ -176,6 +215,31 @@ pub enum StoreError {
         /// The cache's folder.
         folder: PathBuf,
     },
+    /// The room is that of pinned models.
+    #[error(
+        "no room for {url}: needs {needed} bytes, {free} free in {folder} beside {pinned}; unpin one or give the cache more"
+    )]
+    FullOfPinned {
+        /// What was fetched.
+        url: ModelUrl,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes there.
+        free: u64,
+        /// The cache's folder.
+        folder: PathBuf,
+        /// What stays.
+        pinned: PinnedModels,
+    },
+    /// It stays for as long as a model is served that pins it.
+    #[error("{url} is pinned: take cache.pin from the models that use it, or remove them, first")]
+    Pinned {
+        /// What should go.
+        url: ModelUrl,
+    },
+    /// More models than may be.
+    #[error("{0} models are more than the {MOST_PINS} that can be pinned on a node")]
+    TooManyPins(usize),
     /// It cannot go while a worker uses it.
     #[error("{url} is in use by a worker: remove the model that runs it first")]
     InUse {
@@ -204,8 +268,9 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Source(source) => source.is_transient(),
-            Self::NoSpace { .. } | Self::Cache { .. } | Self::UnknownNode { .. } | Self::InUse { .. } => true,
-            Self::DigestMismatch { .. } | Self::NotAModel { .. } => false,
+            Self::NoSpace { .. } | Self::FullOfPinned { .. } | Self::Cache { .. } | Self::UnknownNode { .. } => true,
+            Self::InUse { .. } | Self::Pinned { .. } => true,
+            Self::DigestMismatch { .. } | Self::NotAModel { .. } | Self::TooManyPins(_) => false,
         }
     }
 }
@@ -237,5 +302,15 @@ mod tests {
         assert_eq!(progress.eta_seconds(), Some(4));
         assert_eq!(FetchProgress { rate: 0, ..progress }.eta_seconds(), None);
         assert_eq!(FetchProgress { total: None, ..progress }.eta_seconds(), None);
+    }
+
+    #[test]
+    fn what_is_pinned_is_named_up_to_a_few() {
+        let said = |count: usize| {
+            let urls = (0..count).map(|n| format!("builtin:m{n}").parse().unwrap()).collect();
+            PinnedModels { bytes: 7, urls }.to_string()
+        };
+        assert_eq!(said(1), "7 bytes of pinned models (builtin:m0)");
+        assert_eq!(said(5), "7 bytes of pinned models (builtin:m0, builtin:m1, builtin:m2 and 2 more)");
     }
 }

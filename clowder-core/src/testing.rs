@@ -73,6 +73,24 @@ pub fn tiny_gguf(seed: u8) -> Vec<u8> {
     bytes
 }
 
+/// The least LoRA adapter that passes for one, made for [`tiny_gguf`]'s model.
+pub fn tiny_adapter_gguf() -> Vec<u8> {
+    let string = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    let text = |key: &str, value: &str| [string(key), 8_u32.to_le_bytes().to_vec(), string(value)].concat();
+    let entries = [
+        text("general.architecture", "llama"),
+        text("general.type", "adapter"),
+        text("adapter.type", "lora"),
+        [string("adapter.lora.alpha"), 6_u32.to_le_bytes().to_vec(), 1_f32.to_le_bytes().to_vec()].concat(),
+    ];
+    let mut bytes = b"GGUF".to_vec();
+    bytes.extend(3_u32.to_le_bytes());
+    bytes.extend(0_u64.to_le_bytes());
+    bytes.extend((entries.len() as u64).to_le_bytes());
+    bytes.extend(entries.concat());
+    bytes
+}
+
 /// The value of a watch channel now and after each change.
 pub fn updates<T: Clone + Send + Sync + 'static>(receiver: tokio::sync::watch::Receiver<T>) -> crate::BoxStream<T> {
     let mut receiver = receiver;

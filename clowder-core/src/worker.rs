@@ -94,11 +94,6 @@ pub enum WorkerState {
 }
 
 impl WorkerState {
-    /// Whether its memory is in use or promised.
-    pub fn holds_memory(&self) -> bool {
-        !matches!(self, Self::Failed { .. } | Self::Stopped)
-    }
-
     /// Whether it counts towards the replicas of its model: it serves, or is on its way to it.
     pub fn is_live(&self) -> bool {
         !matches!(self, Self::Draining | Self::Stopped)
@@ -166,6 +161,10 @@ pub struct Worker {
     /// Whether its backend found no room for it on its node: others than workers may have what the node offers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub refused: bool,
+    /// Whether its memory is kept for it until it is stopped, though it failed for good or is gone: a Pod has its share of a node
+    /// for as long as it is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_memory: bool,
 }
 
 impl Worker {
@@ -185,7 +184,13 @@ impl Worker {
             last_exit: None,
             pid: None,
             refused: false,
+            keeps_memory: false,
         }
+    }
+
+    /// Whether its memory is in use, promised or kept.
+    pub fn holds_memory(&self) -> bool {
+        self.keeps_memory || !matches!(self.state, WorkerState::Failed { .. } | WorkerState::Stopped)
     }
 
     /// Where requests go, if it serves.

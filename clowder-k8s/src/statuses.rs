@@ -4,7 +4,7 @@ use crate::desired::{KubernetesDesired, View};
 use crate::status::Status;
 use clowder_core::node::Inventory;
 use clowder_core::status::{ModelPhase, ModelStatus, ModelStatuses};
-use clowder_core::{Backend, ModelName, ModelSpec, Worker};
+use clowder_core::{Backend, ModelName, ModelSpec, Worker, send_if_new};
 use futures::StreamExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub fn statuses(desired: &KubernetesDesired, backend: &dyn Backend) -> watch::Re
         loop {
             let seen = view.borrow_and_update().clone();
             if let Some(seen) = seen {
-                send_if_new(&publish, told(&seen, &inventory));
+                send_if_new(&publish, Arc::new(told(&seen, &inventory)));
             }
             tokio::select! {
                 changed = view.changed() => if changed.is_err() { return },
@@ -35,16 +35,6 @@ pub fn statuses(desired: &KubernetesDesired, backend: &dyn Backend) -> watch::Re
         }
     });
     statuses
-}
-
-fn send_if_new(publish: &watch::Sender<Arc<ModelStatuses>>, statuses: ModelStatuses) {
-    publish.send_if_modified(|sent| {
-        let is_new = **sent != statuses;
-        if is_new {
-            *sent = Arc::new(statuses);
-        }
-        is_new
-    });
 }
 
 fn told(view: &View, inventory: &Inventory) -> ModelStatuses {

@@ -62,7 +62,7 @@ pub struct WorkerArgs {
           value_parser = clap::value_parser!(u32).range(i64::from(EngineSettings::LEAST_CONTEXT)..))]
     pub context: Option<u32>,
     /// Number format of the KV cache: f16, f32, q8_0 or q4_0
-    #[arg(long, env = "CLOWDER_WORKER_KV_TYPE", default_value = "f16", value_name = "TYPE", value_parser = kv_type)]
+    #[arg(long, env = "CLOWDER_WORKER_KV_TYPE", default_value = "f16", value_name = "TYPE")]
     pub kv_type: KvType,
     /// Threads that evaluate [default: the physical cores; one for a model below 32 MiB]
     #[arg(long, env = "CLOWDER_WORKER_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(EngineSettings::MOST_THREADS)))]
@@ -206,16 +206,6 @@ fn api_key(file: Option<PathBuf>) -> Result<Option<Secret>, ArgsError> {
     match key.trim() {
         "" => Err(ArgsError::EmptyApiKey { place }),
         key => Ok(Some(Secret::new(key))),
-    }
-}
-
-fn kv_type(text: &str) -> Result<KvType, String> {
-    match text {
-        "f32" => Ok(KvType::F32),
-        "f16" => Ok(KvType::F16),
-        "q8_0" => Ok(KvType::Q8_0),
-        "q4_0" => Ok(KvType::Q4_0),
-        _ => Err("take f16, f32, q8_0 or q4_0".to_owned()),
     }
 }
 

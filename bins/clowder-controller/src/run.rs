@@ -9,9 +9,10 @@ use crate::metrics::{CountCalls, MeasuredBackend, MeasuredPlacement, Metrics};
 use clowder_core::placement::MemoryFit;
 use clowder_core::status::ModelStatuses;
 use clowder_core::stock::StockedBackend;
-use clowder_core::{Backend, Infra, Inventory, Reconciler, Secret};
+use clowder_core::{Backend, Infra, Inventory, NodeName, PinWriter, Reconciler, Secret};
 use clowder_k8s::{BudgetWriter, KubernetesBackend, KubernetesDesired, StatusWriter, StorageManagers, WorkerTemplate};
 use clowder_storage::Sources;
+use clowder_storage::client::Managers;
 use clowder_storage::sources::{BuiltinSource, HubConfig, WebConfig};
 use futures::StreamExt;
 use kube::client::ClientBuilder;
@@ -124,8 +125,11 @@ impl Run {
     ) -> (Parts, Vec<(&'static str, HeardNow)>) {
         let desired = Arc::new(KubernetesDesired::new(client.clone(), namespace));
         let pods = KubernetesBackend::new(client.clone(), self.template(namespace)).owned_by(&desired);
-        let managers = Arc::new(StorageManagers::follow(client.clone(), namespace, storage_token));
+        let managers = Arc::new(StorageManagers::follow(client.clone(), namespace, storage_token.clone()));
         let backend = StockedBackend::new(Arc::new(pods), desired.clone(), managers.clone());
+        let directory = managers.clone();
+        let store = Managers::new(Arc::new(move |node: &NodeName| directory.base(node)), storage_token);
+        let pins = Pins { told: managers.clone(), store: Arc::new(store) };
         let backend = Arc::new(MeasuredBackend::new(Arc::new(backend), metrics));
         let demand = admin_token.map(|token| Arc::new(GatewayDemands::follow(client.clone(), namespace, token)));
         let mut feeds: Vec<(&'static str, HeardNow)> = vec![("storage", Arc::new(move || managers.heard()))];
@@ -133,7 +137,7 @@ impl Run {
             feeds.push(("gateway", Arc::new(move || demand.heard())));
         }
         let idle = Duration::from_secs(self.infra_idle_seconds);
-        (Parts { desired, backend, demand, machines, idle }, feeds)
+        (Parts { desired, backend, pins, demand, machines, idle }, feeds)
     }
 
     /// Who keeps the machines, where anybody does.
@@ -163,10 +167,17 @@ impl Run {
 struct Parts {
     desired: Arc<KubernetesDesired>,
     backend: Arc<dyn Backend>,
+    pins: Pins,
     demand: Option<Arc<GatewayDemands>>,
     machines: Option<Arc<dyn Infra>>,
     /// How long a machine stays that has no worker.
     idle: Duration,
+}
+
+/// The storage managers: what they tell of their pins, and where to write them.
+struct Pins {
+    told: Arc<StorageManagers>,
+    store: Arc<Managers>,
 }
 
 /// A client of the cluster whose calls are counted.
@@ -189,7 +200,7 @@ fn follow(backend: &dyn Backend) -> (watch::Receiver<Option<Arc<Inventory>>>, Ab
 /// The loop, and the statuses of the models as it sees them.
 async fn lead(
     client: Client,
-    Parts { desired, backend, demand, machines, idle }: &Parts,
+    Parts { desired, backend, pins, demand, machines, idle }: &Parts,
     metrics: &Metrics,
     told: &watch::Sender<Option<Arc<ModelStatuses>>>,
 ) -> Result<(), Error> {
@@ -206,6 +217,7 @@ async fn lead(
     }
     let mut statuses = reconciler.statuses();
     let budgets = BudgetWriter::new(client.clone(), desired, reconciler.statuses());
+    let pins = PinWriter::new(desired.clone(), pins.told.clone(), pins.store.clone());
     let writer = StatusWriter::new(client, desired, reconciler.statuses());
     let told = Told(told);
     let telling = async {
@@ -222,6 +234,7 @@ async fn lead(
         () = reconciler.run(lasting.clone()) => Err(Error::Ended),
         () = writer.run(lasting.clone()) => Err(Error::Ended),
         () = budgets.run(lasting.clone()) => Err(Error::Ended),
+        () = pins.run(lasting.clone()) => Err(Error::Ended),
         () = telling => Err(Error::Ended),
     }
 }

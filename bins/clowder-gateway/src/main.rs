@@ -1,17 +1,15 @@
 //! `clowder-gateway`: the gateway of a cluster.
 
 mod error;
-mod managers;
 
 use clap::Parser;
 use clowder_balancer::{Auth, Collaborators, Gateway, GatewayConfig, PolicyKind, check_exposure, read_api_keys};
 use clowder_core::demand::DemandBoard;
 use clowder_core::stock::StockedBackend;
-use clowder_core::{Backend, DesiredStore, Secret, chain};
+use clowder_core::{Backend, DesiredStore, NodeName, Secret, chain};
 use clowder_k8s::{KubernetesBackend, KubernetesDesired, StorageManagers, WorkerTemplate};
 use clowder_storage::client::Managers;
 use error::{Error, reading};
-use managers::ManagerPods;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -92,7 +90,7 @@ async fn run(args: Args) -> Result<(), Error> {
     let desired: Arc<dyn DesiredStore> = records.clone();
     let backend: Arc<dyn Backend> = Arc::new(StockedBackend::new(observed, desired.clone(), managers.clone()));
     let statuses = clowder_k8s::statuses(&records, backend.as_ref());
-    let store = Arc::new(Managers::new(Arc::new(ManagerPods(managers)), storage_token));
+    let store = Arc::new(Managers::new(Arc::new(move |node: &NodeName| managers.base(node)), storage_token));
     let mut config = GatewayConfig { policy: args.policy, auth, ..GatewayConfig::default() };
     config.timeouts.drain = args.drain;
     let demand = DemandBoard::new();

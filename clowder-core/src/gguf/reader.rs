@@ -1,25 +1,10 @@
 //! Reading a header from its beginning, whatever the file holds.
 
 use super::cursor::{self, Cursor, Scalar, Short};
-use super::{AdapterFacts, GgufError, GgufFacts, Header, MAX_HEADER, tensor};
+use super::{GgufError, GgufFacts, GgufKind, MAX_HEADER, tensor};
 
 const MAX_ENTRIES: u64 = 1 << 16;
 const MAX_TENSORS: u64 = 1 << 20;
-
-/// What `read` makes of the first bytes of a file.
-pub(super) fn header<'a, T>(
-    bytes: &'a [u8],
-    read: impl FnOnce(Reader<'a>) -> Result<T, Stop>,
-) -> Result<Header<T>, GgufError> {
-    match read(Reader::new(bytes)) {
-        Ok(facts) => Ok(Header::Whole(Box::new(facts))),
-        Err(Stop::Short) if bytes.len() as u64 >= MAX_HEADER => {
-            Err(GgufError::Malformed { at: MAX_HEADER, what: "the header does not end" })
-        }
-        Err(Stop::Short) => Ok(Header::Short),
-        Err(Stop::Refused(error)) => Err(error),
-    }
-}
 
 /// Why reading ended early.
 pub(super) enum Stop {
@@ -49,8 +34,7 @@ struct Keys {
     value_length: Option<u64>,
     vocabulary: Option<u64>,
     tokens: Option<u64>,
-    /// `general.type`, `adapter.type` and whether `adapter.lora.alpha` is a float.
-    kind: Option<String>,
+    /// `adapter.type`, and whether `adapter.lora.alpha` is the float that it must be.
     adapter: Option<String>,
     alpha: bool,
 }
@@ -80,7 +64,8 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
+    /// At the beginning of a file.
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self {
             cursor: Cursor::new(bytes),
             facts: GgufFacts { shards: 1, ..GgufFacts::default() },
@@ -92,40 +77,8 @@ impl<'a> Reader<'a> {
         Stop::Refused(GgufError::Malformed { at: self.cursor.position(), what })
     }
 
-    /// The header of a model.
-    pub(super) fn model(mut self) -> Result<GgufFacts, Stop> {
-        self.read()?;
-        if let Some(kind) = self.keys.kind.take_if(|kind| kind == "adapter") {
-            return Err(GgufError::OtherKind { holds: kind, wanted: "a model" }.into());
-        }
-        self.conclude()?;
-        Ok(self.facts)
-    }
-
-    /// The header of a LoRA adapter. Each key that is asked for must be of its own type: llama.cpp ends the process where
-    /// one is not.
-    pub(super) fn adapter(mut self) -> Result<AdapterFacts, Stop> {
-        self.read()?;
-        let missing = |key: &str| GgufError::Missing { key: key.to_owned() };
-        let other = |holds: String| GgufError::OtherKind { holds, wanted: "a LoRA adapter" };
-        match self.keys.kind.take() {
-            Some(kind) if kind == "adapter" => {}
-            Some(kind) => return Err(other(kind).into()),
-            None => return Err(missing("general.type").into()),
-        }
-        match self.keys.adapter.take() {
-            Some(kind) if kind == "lora" => {}
-            Some(kind) => return Err(other(kind).into()),
-            None => return Err(missing("adapter.type").into()),
-        }
-        if !self.keys.alpha {
-            return Err(missing("adapter.lora.alpha").into());
-        }
-        let GgufFacts { architecture, weight_bytes, file_bytes, .. } = self.facts;
-        Ok(AdapterFacts { architecture, weight_bytes, file_bytes })
-    }
-
-    fn read(&mut self) -> Result<(), Stop> {
+    /// All of the header.
+    pub(super) fn read(mut self) -> Result<GgufFacts, Stop> {
         self.magic()?;
         let version = self.cursor.u32()?;
         if !(2..=3).contains(&version) {
@@ -142,7 +95,12 @@ impl<'a> Reader<'a> {
         if self.facts.architecture.is_empty() {
             return Err(GgufError::Missing { key: "general.architecture".to_owned() }.into());
         }
-        self.tensors(tensors)
+        self.tensors(tensors)?;
+        match self.facts.kind {
+            GgufKind::Model => self.conclude()?,
+            GgufKind::Adapter => self.conclude_adapter()?,
+        }
+        Ok(self.facts)
     }
 
     fn magic(&mut self) -> Result<(), Stop> {
@@ -186,7 +144,7 @@ impl<'a> Reader<'a> {
         match key {
             "general.architecture" => self.facts.architecture = readable(),
             "general.name" => self.facts.name = Some(readable()),
-            "general.type" => self.keys.kind = Some(readable()),
+            "general.type" if value == b"adapter" => self.facts.kind = GgufKind::Adapter,
             "adapter.type" => self.keys.adapter = Some(readable()),
             "tokenizer.chat_template" => self.facts.chat_template = !value.is_empty(),
             _ => {}
@@ -293,6 +251,19 @@ impl<'a> Reader<'a> {
         let (main, _) = by_type.into_iter().max_by_key(|&(_, bytes)| bytes).unwrap_or_default();
         main.clone_into(&mut self.facts.tensor_type);
         Ok(())
+    }
+
+    /// Each key that is asked for must be of its own type: llama.cpp ends the process where one is not.
+    fn conclude_adapter(&self) -> Result<(), Stop> {
+        let missing = |key: &str| Err(GgufError::Missing { key: key.to_owned() }.into());
+        match self.keys.adapter.as_deref() {
+            Some("lora") if self.keys.alpha => Ok(()),
+            Some("lora") => missing("adapter.lora.alpha"),
+            Some(other) => {
+                Err(GgufError::OtherKind { holds: format!("a {other} adapter"), wanted: GgufKind::Adapter }.into())
+            }
+            None => missing("adapter.type"),
+        }
     }
 
     fn conclude(&mut self) -> Result<(), Stop> {

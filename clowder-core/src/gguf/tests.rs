@@ -107,28 +107,25 @@ fn reads_what_sizing_needs() {
 
 #[test]
 fn an_adapter_is_told_from_a_model() {
-    let adapter = Writer::adapter().bytes();
-    let Ok(Header::Whole(facts)) = AdapterFacts::parse(&adapter) else { panic!("{:?}", AdapterFacts::parse(&adapter)) };
-    assert_eq!((facts.architecture.as_str(), facts.weight_bytes), ("llama", 2048));
-    assert_eq!(facts.check_size(facts.file_bytes), Ok(()));
-    let as_model = GgufFacts::parse(&adapter).unwrap_err();
-    assert_eq!(as_model.to_string(), "the GGUF holds adapter, not a model");
-    let missing = |bytes: &[u8], key: &str| {
-        assert_eq!(AdapterFacts::parse(bytes), Err(GgufError::Missing { key: key.to_owned() }));
-    };
-    missing(&Writer::llama().bytes(), "general.type");
-    for (at, key) in [(1, "general.type"), (2, "adapter.type"), (3, "adapter.lora.alpha")] {
+    let facts = whole(&Writer::adapter().bytes());
+    assert_eq!((facts.architecture.as_str(), facts.weight_bytes, facts.blocks), ("llama", 2048, 0));
+    assert_eq!(facts.check_kind(GgufKind::Adapter), Ok(()));
+    let as_model = facts.check_kind(GgufKind::Model).unwrap_err();
+    assert_eq!(as_model.to_string(), "the GGUF holds a LoRA adapter, not a model");
+    assert!(whole(&Writer::llama().bytes()).check_kind(GgufKind::Adapter).is_err());
+    for (at, key) in [(2, "adapter.type"), (3, "adapter.lora.alpha")] {
         let mut writer = Writer::adapter();
         writer.entries.remove(at);
-        missing(&writer.bytes(), key);
+        let missing = Err(GgufError::Missing { key: key.to_owned() });
+        assert_eq!(GgufFacts::parse(&writer.bytes()), missing);
         // A key of another type is as good as none.
         writer.number(key, 1);
-        missing(&writer.bytes(), key);
+        assert_eq!(GgufFacts::parse(&writer.bytes()), missing);
     }
     let mut writer = Writer::adapter();
     writer.entries.remove(2);
     writer.text("adapter.type", "control");
-    assert!(matches!(AdapterFacts::parse(&writer.bytes()), Err(GgufError::OtherKind { .. })));
+    assert!(matches!(GgufFacts::parse(&writer.bytes()), Err(GgufError::OtherKind { .. })));
 }
 
 #[test]
@@ -178,8 +175,8 @@ fn what_is_no_model_is_refused() {
 
 proptest! {
     #[test]
-    fn damaged_bytes_never_panic(at in 0_usize..400, value: u8, length in 0_usize..600) {
-        let mut writer = Writer::llama();
+    fn damaged_bytes_never_panic(adapter: bool, at in 0_usize..400, value: u8, length in 0_usize..600) {
+        let mut writer = if adapter { Writer::adapter() } else { Writer::llama() };
         writer.array("llama.attention.head_count_kv", &[4, 2]);
         writer.tensor("token_embd.weight", &[64, 100], 8, 0);
         let mut bytes = writer.bytes();
@@ -187,6 +184,6 @@ proptest! {
         if let Some(byte) = bytes.get_mut(at) {
             *byte = value;
         }
-        let _ = (GgufFacts::parse(&bytes), AdapterFacts::parse(&bytes));
+        let _ = GgufFacts::parse(&bytes);
     }
 }

@@ -81,7 +81,7 @@ pub struct EngineSettings {
     /// A smaller model that guesses ahead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub draft: Option<Draft>,
-    /// Further settings of llama.cpp, as [`Setting::parse`] takes them.
+    /// Further settings of llama.cpp, as [`Setting::parse`](super::Setting::parse) takes them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, String>,
 }

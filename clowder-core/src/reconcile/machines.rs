@@ -70,7 +70,10 @@ impl Machines {
             self.calls.spawn(async move {
                 // An infrastructure is somebody else's code: its panic is a failure like any other.
                 AssertUnwindSafe(calling).catch_unwind().await.unwrap_or_else(|_| {
-                    Err(InfraError::Unreachable { what: "the call of the infrastructure".to_owned(), source: "it panicked".into() })
+                    Err(InfraError::Unreachable {
+                        what: "the call of the infrastructure".to_owned(),
+                        source: "it panicked".into(),
+                    })
                 })
             });
         }

@@ -34,7 +34,7 @@ struct Try {
 }
 
 /// What failed, and when it is due again.
-pub(super) struct Retries<K>(BTreeMap<K, Try>);
+pub(crate) struct Retries<K>(BTreeMap<K, Try>);
 
 impl<K> Default for Retries<K> {
     fn default() -> Self {
@@ -43,26 +43,26 @@ impl<K> Default for Retries<K> {
 }
 
 impl<K: Ord> Retries<K> {
-    pub(super) fn is_due(&self, key: &K, now: Instant) -> bool {
+    pub(crate) fn is_due(&self, key: &K, now: Instant) -> bool {
         self.0.get(key).is_none_or(|tried| tried.again_at <= now)
     }
 
-    pub(super) fn succeeded(&mut self, key: &K) {
+    pub(crate) fn succeeded(&mut self, key: &K) {
         self.0.remove(key);
     }
 
-    pub(super) fn failed(&mut self, key: K, backoff: Backoff) {
+    pub(crate) fn failed(&mut self, key: K, backoff: Backoff) {
         let tried = self.0.entry(key).or_insert(Try { failures: 0, again_at: Instant::now() });
         tried.failures = tried.failures.saturating_add(1);
         tried.again_at = Instant::now() + backoff.wait(tried.failures);
     }
 
     /// When the first of those is due that were not yet at `looked_at`, the time they were last looked at. It may have passed.
-    pub(super) fn next(&self, looked_at: Instant) -> Option<Instant> {
+    pub(crate) fn next(&self, looked_at: Instant) -> Option<Instant> {
         self.0.values().map(|tried| tried.again_at).filter(|&at| at > looked_at).min()
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+    pub(crate) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
         self.0.retain(|key, _| keep(key));
     }
 }

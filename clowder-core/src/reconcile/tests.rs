@@ -3,11 +3,15 @@ use crate::autoscale::Autoscaling;
 use crate::demand::DemandBoard;
 use crate::node::{Node, Openness};
 use crate::placement::MemoryFit;
+use crate::source::SourceError;
 use crate::status::{ModelPhase, ModelStatus};
-use crate::testing::{InMemoryBackend, InMemoryDesired, InMemorySource, eventually, tiny_gguf};
+use crate::testing::{InMemoryBackend, InMemoryDesired, InMemorySource, eventually, tiny_adapter_gguf, tiny_gguf};
 use crate::worker::WorkerState;
 use crate::{ModelName, ModelUrl};
 use tokio::task::JoinHandle;
+
+mod companions;
+mod trial;
 
 struct Cluster {
     desired: Arc<InMemoryDesired>,
@@ -23,7 +27,8 @@ impl Cluster {
         let damaged: ModelUrl = "builtin:damaged".parse().unwrap();
         let mut cut = tiny_gguf(1);
         cut.truncate(1000);
-        let source = InMemorySource::new([(url, tiny_gguf(0)), (damaged, cut)]);
+        let adapter: ModelUrl = "builtin:adapter".parse().unwrap();
+        let source = InMemorySource::new([(url, tiny_gguf(0)), (damaged, cut), (adapter, tiny_adapter_gguf())]);
         let (desired, backend) = (Arc::new(InMemoryDesired::new()), Arc::new(backend));
         let (store, runner): (Arc<dyn DesiredStore>, Arc<dyn Backend>) = (desired.clone(), backend.clone());
         let reconciler = Reconciler::new(store, runner, Arc::new(MemoryFit), Arc::new(source));

@@ -1,6 +1,6 @@
 //! For [`Placement`]: the suite.
 
-use crate::model::{AcceleratorRequest, ModelSpec};
+use crate::model::{AcceleratorRequest, Canary, EngineSettings, ModelSpec};
 use crate::node::{Accelerator, Inventory, Node, Openness};
 use crate::placement::{Placement, Wanted};
 use crate::plan::{Action, Plan};
@@ -23,6 +23,8 @@ pub fn conformance(placement: &dyn Placement) {
     lingering(placement);
     replacement(placement);
     cordoned(placement);
+    refused(placement);
+    trial(placement);
 }
 
 /// As many as asked for, as far as memory goes.
@@ -135,6 +137,28 @@ fn replacement(placement: &dyn Placement) {
     }
 }
 
+/// A trial has its share of the replicas, beside a single one too, and what serves serves on while it begins and ends.
+fn trial(placement: &dyn Placement) {
+    let canary = |weight| {
+        let engine = EngineSettings { slots: Some(7), ..EngineSettings::default() };
+        Some(Canary { weight, engine })
+    };
+    for (replicas, weight, expected) in [(1, 10, [1, 1]), (4, 10, [3, 1]), (4, 50, [2, 2])] {
+        let mut inventory = nodes([Node::with_memory("a", 100)]);
+        let model = |weight| [wanted("m", replicas, 10, |spec| spec.rollout.canary = weight)];
+        let tried = model(canary(weight));
+        let serve = |inventory: &Inventory| assert!(of(inventory, "m").count() >= replicas as usize);
+        settle(placement, &model(None), &mut inventory);
+        settle_with(placement, &tried, &mut inventory, serve);
+        let [own, on_trial] = [tried[0].spec.revision(), tried[0].trial.as_ref().expect("a trial").spec.revision()]
+            .map(|revision| of(&inventory, "m").filter(|worker| worker.revision == revision).count());
+        assert_eq!([own, on_trial], expected, "{weight} of 100 of {replicas}");
+        settle_with(placement, &model(None), &mut inventory, serve);
+        let own = of(&inventory, "m").filter(|worker| worker.revision == tried[0].spec.revision()).count();
+        assert_eq!((own, inventory.workers.len()), (replicas as usize, replicas as usize), "all are as before");
+    }
+}
+
 /// Who is on a cordoned node is replaced elsewhere, within the surge, and stays where that cannot be.
 fn cordoned(placement: &dyn Placement) {
     for surge in [None, Some(0), Some(1)] {
@@ -169,6 +193,26 @@ fn cordoned(placement: &dyn Placement) {
         assert_eq!((of(&inventory, "m").count(), on(&inventory, "m")), (2, BTreeSet::from(["b".to_owned()])));
         assert_eq!(on(&inventory, "pinned"), BTreeSet::from(["a".to_owned()]), "a pin is no wish");
     }
+}
+
+/// Who is refused by its node is started elsewhere, and nobody goes for that.
+fn refused(placement: &dyn Placement) {
+    let mut inventory = nodes([Node::with_memory("a", 100), Node::with_memory("b", 50)]);
+    let models = [
+        wanted("other", 1, 50, |spec| spec.placement.pinned = vec!["b".into()]),
+        wanted("m", 1, 20, |spec| spec.priority = 1),
+    ];
+    settle(placement, &models, &mut inventory);
+    let first = of(&inventory, "m").next().expect("it fits").id.clone();
+    let worker = Arc::make_mut(inventory.workers.get_mut(&first).expect("it is there"));
+    (worker.state, worker.refused) = (WorkerState::Backoff { reason: "no room".to_owned(), retry_at_ms: 0 }, true);
+    let plan = settle(placement, &models, &mut inventory);
+    assert_eq!((of(&inventory, "m").count(), of(&inventory, "other").count()), (1, 1), "{plan:?}");
+    assert_eq!(unplaced(&plan, "m"), 1, "it is told: {plan:?}");
+    inventory.nodes.insert("c".into(), Arc::new(Node::with_memory("c", 20)));
+    settle(placement, &models, &mut inventory);
+    let left: Vec<&str> = of(&inventory, "m").map(|worker| worker.node.as_str()).collect();
+    assert_eq!(left, ["c"], "who serves takes the place of who does not");
 }
 
 /// Opens or closes a node; returns what there is then.

@@ -98,7 +98,7 @@ impl Follower {
                 Some(events) = pods.next() => news |= take(&mut self.workers, events, &self.troubles, "Pods"),
                 Some(events) = nodes.next() => news |= take(&mut self.nodes, events, &self.troubles, "Nodes"),
                 () = sleep_until(not_before), if due => {
-                    let inventory = observe::joined(self.nodes.entries(), self.workers.entries());
+                    let inventory = Inventory { nodes: self.nodes.entries().clone(), workers: self.workers.entries().clone() };
                     self.inventories.send_replace(Some(Arc::new(inventory)));
                     (news, not_before) = (false, Instant::now() + PACE);
                 }

@@ -10,7 +10,7 @@ use crate::model::{Model, SecretKeyReference};
 use crate::names::{MANAGED_BY_LABEL, MANAGER, credentials_secret, hashed_name, resource_name};
 use async_trait::async_trait;
 use clowder_core::desired::{Change, DesiredError, DesiredModel, DesiredModels, check_names};
-use clowder_core::{BoxStream, DesiredStore, ModelName, ModelSpec, chain, until};
+use clowder_core::{BoxStream, DesiredStore, ModelName, ModelSpec, chain, send_if_new, until};
 use futures::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -429,17 +429,7 @@ impl Follower {
         let records = records.iter().map(Arc::as_ref);
         let view = View::of(records, |reference| self.secrets.get(reference), before.as_deref());
         let desired = Arc::clone(&view.desired);
-        send_if_new(&self.views, Arc::new(view));
-        send_if_new(&self.desired, desired);
+        send_if_new(&self.views, Some(Arc::new(view)));
+        send_if_new(&self.desired, Some(desired));
     }
-}
-
-fn send_if_new<T: PartialEq>(sender: &watch::Sender<Option<Arc<T>>>, value: Arc<T>) {
-    sender.send_if_modified(|sent| {
-        let is_new = sent.as_ref() != Some(&value);
-        if is_new {
-            *sent = Some(value);
-        }
-        is_new
-    });
 }

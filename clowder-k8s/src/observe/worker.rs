@@ -41,6 +41,8 @@ pub fn worker(pod: &Pod) -> Option<Worker> {
     worker.restarts = seen.main.map_or(0, |main| main.restart_count.max(0).unsigned_abs());
     worker.last_exit = seen.last_exit();
     worker.refused = worker.state.is_live() && seen.is_refused();
+    // Where others shall be scheduled, Pods that are over count no more, and all others do.
+    worker.keeps_memory = !worker.holds_memory() && !seen.is_over();
     if matches!(worker.state, WorkerState::Ready | WorkerState::Draining) {
         worker.endpoint = seen.endpoint();
     }
@@ -70,7 +72,7 @@ impl<'a> Seen<'a> {
     }
 
     fn state(&self) -> WorkerState {
-        if matches!(self.phase(), "Failed" | "Succeeded") {
+        if self.is_over() {
             return WorkerState::Stopped;
         }
         if self.leaving {
@@ -95,6 +97,11 @@ impl<'a> Seen<'a> {
         self.condition("PodScheduled").is_some_and(|condition| {
             condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable")
         })
+    }
+
+    /// Whether all its containers ended and none is started again.
+    fn is_over(&self) -> bool {
+        matches!(self.phase(), "Failed" | "Succeeded")
     }
 
     fn lacks_its_model(&self) -> bool {

@@ -7,7 +7,7 @@ use super::options::{AdapterFile, DraftFile};
 use super::threads_for;
 use crate::llama::{Context, ContextOptions, Model};
 use clowder_core::engine::Token;
-use clowder_core::gguf::GgufFacts;
+use clowder_core::gguf::{GgufFacts, GgufKind};
 use clowder_core::model::{EngineSettings, KvType, Setting};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,13 @@ const PADDING: u32 = 256;
 /// [`LoadError`] with the file that does not fit.
 pub(super) fn load_adapters(model: &mut Model, facts: &GgufFacts, adapters: &[AdapterFile]) -> Result<(), LoadError> {
     for AdapterFile { name, path } in adapters {
-        load::check_adapter(path, facts)?;
+        let made_for = load::check(path, GgufKind::Adapter)?.architecture;
+        if made_for != facts.architecture {
+            let (shown, is) = (path.display(), &facts.architecture);
+            return Err(unloadable(format!(
+                "{shown}: the adapter was made for a {made_for} model, this is a {is} one"
+            )));
+        }
         model.add_adapter(path).map_err(|error| LoadError::of(path, error))?;
         tracing::info!(adapter = %name, path = %path.display(), "adapter loaded");
     }
@@ -44,7 +50,7 @@ pub(super) fn load_draft(
     if !model.rolls_back() {
         return Err(refused("a draft model is of no use: the model that it guesses for cannot take a guess back"));
     }
-    load::check(path)?;
+    load::check(path, GgufKind::Model)?;
     let extra: Vec<Setting> = extra.iter().filter(|setting| is_of_any_model(setting)).cloned().collect();
     let loaded = Model::load(path, settings.gpu_layers, &extra).map_err(|error| LoadError::of(path, error))?;
     if !loaded.generates() || !loaded.rolls_back() {

@@ -8,10 +8,13 @@ use super::pace::{Pace, deal};
 use super::prefix::common;
 use crate::llama::{Batch, DecodeError, SeqId};
 use clowder_core::engine::Token;
+use std::time::{Duration, Instant};
 
 mod length;
+mod worth;
 
 pub(crate) use length::DraftLength;
+use worth::Worth;
 
 /// The least probability of a token that is guessed; llama.cpp's default.
 const LEAST_PROBABILITY: f64 = 0.75;
@@ -55,6 +58,9 @@ pub(crate) struct Drafter<E> {
     resident: Vec<Vec<Token>>,
     batch: Batch,
     pace: Pace,
+    worth: Worth,
+    /// Whether there was no more to read for the last guesses than a step leaves behind.
+    caught_up: bool,
 }
 
 impl<E: Evaluator> Drafter<E> {
@@ -64,6 +70,8 @@ impl<E: Evaluator> Drafter<E> {
             resident: vec![Vec::new(); limits.slots],
             batch: Batch::new(limits.batch),
             pace: Pace::new(limits.batch),
+            worth: Worth::new(),
+            caught_up: true,
             evaluator,
             limits,
         }
@@ -72,6 +80,19 @@ impl<E: Evaluator> Drafter<E> {
     /// How far a sequence of so many tokens may be guessed ahead.
     pub(crate) fn reach(&self, tokens: usize) -> usize {
         self.limits.context.saturating_sub(tokens).min(self.limits.tokens)
+    }
+
+    /// Whether guesses gain time at present.
+    pub(crate) fn is_worth_it(&self) -> bool {
+        self.worth.guesses()
+    }
+
+    /// Learns what a step took in which so many sequences, and nothing else, went on by so many tokens.
+    pub(crate) fn learn(&mut self, sequences: usize, tokens: usize, took: Duration) {
+        // What there is to read of a prompt is read once, and says nothing of the tokens after it.
+        if self.caught_up {
+            self.worth.learn(sequences, tokens, took);
+        }
     }
 
     /// The evaluator, for tests.
@@ -114,6 +135,7 @@ impl<E: Evaluator> Drafter<E> {
             false => 0,
         };
         let wanted: Vec<usize> = asks.iter().map(wanted).collect();
+        self.caught_up = wanted.iter().all(|&wanted| wanted <= self.limits.tokens + 1);
         let shares = deal(self.pace.budget(asks.len()), &wanted);
         self.batch.clear();
         let mut rows = Vec::with_capacity(asks.len());
@@ -128,7 +150,7 @@ impl<E: Evaluator> Drafter<E> {
             }
         }
         let tokens = self.batch.len();
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         if !self.evaluate()? {
             return Ok(Vec::new());
         }

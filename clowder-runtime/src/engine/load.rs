@@ -1,7 +1,7 @@
 //! Why a model is not loaded, and what is checked before llama.cpp sees its file.
 
 use crate::llama;
-use clowder_core::gguf::{AdapterFacts, GgufError, GgufFacts, Header};
+use clowder_core::gguf::{GgufError, GgufFacts, GgufKind, Header};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -42,32 +42,11 @@ impl LoadError {
     }
 }
 
-/// Reads a model's header and holds the file against it.
+/// Reads the header of a model or an adapter and holds the file against it.
 ///
 /// # Errors
 /// [`LoadError::Unloadable`] with what is wrong with the file; [`LoadError::Failed`] where it cannot be read.
-pub(super) fn check(path: &Path) -> Result<GgufFacts, LoadError> {
-    read(path, GgufFacts::parse, GgufFacts::check_size)
-}
-
-/// Reads an adapter's header and holds the file, and the model it was made for, against it.
-///
-/// # Errors
-/// As [`check`].
-pub(super) fn check_adapter(path: &Path, model: &GgufFacts) -> Result<(), LoadError> {
-    let facts = read(path, AdapterFacts::parse, AdapterFacts::check_size)?;
-    if facts.architecture == model.architecture {
-        return Ok(());
-    }
-    let (made_for, is) = (facts.architecture, &model.architecture);
-    Err(unloadable(format!("{}: the adapter was made for a {made_for} model, this is a {is} one", path.display())))
-}
-
-fn read<T>(
-    path: &Path,
-    parse: impl Fn(&[u8]) -> Result<Header<T>, GgufError>,
-    check_size: impl Fn(&T, u64) -> Result<(), GgufError>,
-) -> Result<T, LoadError> {
+pub(super) fn check(path: &Path, kind: GgufKind) -> Result<GgufFacts, LoadError> {
     let shown = path.display();
     let io_failed = |error: io::Error| failed(format!("{shown} cannot be read: {error}"));
     let mut file = File::open(path).map_err(io_failed)?;
@@ -82,9 +61,9 @@ fn read<T>(
         let wanted = (header.len() as u64).max(FIRST_READ / 2) * 2;
         let missing = wanted - header.len() as u64;
         let read = file.by_ref().take(missing).read_to_end(&mut header).map_err(io_failed)?;
-        match parse(&header).map_err(refused)? {
+        match GgufFacts::parse(&header).map_err(refused)? {
             Header::Whole(facts) => {
-                check_size(&facts, size).map_err(refused)?;
+                facts.check_size(size).and_then(|()| facts.check_kind(kind)).map_err(refused)?;
                 return Ok(*facts);
             }
             Header::Short if read == 0 => {
@@ -114,7 +93,7 @@ mod tests {
     fn checked(bytes: &[u8]) -> Result<GgufFacts, String> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
-        check(file.path()).map_err(|error| error.to_string())
+        check(file.path(), GgufKind::Model).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -134,12 +113,12 @@ mod tests {
     #[test]
     fn what_is_no_model_is_refused() {
         assert!(checked(b"<html>not found</html>").unwrap_err().contains("no GGUF"));
-        assert!(check(&std::env::temp_dir()).unwrap_err().to_string().contains("no file"));
+        assert!(check(&std::env::temp_dir(), GgufKind::Model).unwrap_err().to_string().contains("no file"));
     }
 
     #[test]
     fn a_file_that_is_not_there_may_come_back() {
-        let error = check(Path::new("/nonexistent/model.gguf")).unwrap_err();
+        let error = check(Path::new("/nonexistent/model.gguf"), GgufKind::Model).unwrap_err();
         assert!(matches!(error, LoadError::Failed { .. }));
         assert!(error.to_string().contains("/nonexistent/model.gguf cannot be read"), "{error}");
     }

@@ -23,6 +23,7 @@ pub use options::{AdapterFile, DraftFile, EngineOptions};
 use crate::llama::{Batch, Context, ContextOptions, Model};
 use async_trait::async_trait;
 use clowder_core::engine::{Engine, EngineError, EngineInfo, EngineLoad, GenerateEvent, GenerateRequest, Token};
+use clowder_core::gguf::GgufKind;
 use clowder_core::memory::PHYSICAL_BATCH;
 use clowder_core::model::Setting;
 use clowder_core::{BoxStream, ModelName};
@@ -61,7 +62,7 @@ impl LlamaEngine {
     /// # Errors
     /// [`LoadError`] with the reason, in words for the one who deployed the model.
     pub fn load(path: &Path, options: &EngineOptions) -> Result<Self, LoadError> {
-        let facts = load::check(path)?;
+        let facts = load::check(path, GgufKind::Model)?;
         let settings = &options.settings;
         let shown = path.display();
         let extra = settings.extra.iter().map(|(name, value)| Setting::parse(name, value));

@@ -103,6 +103,7 @@ impl<E: Evaluator> Scheduler<E> {
         self.release_abandoned();
         self.admit();
         self.publish();
+        let (begun, tokens) = (Instant::now(), self.counters.completion_tokens.load(Relaxed));
         self.guess();
         let mut parts = self.plan();
         // A change of adapters costs: the present one goes on first.
@@ -112,6 +113,7 @@ impl<E: Evaluator> Scheduler<E> {
         for batch in parts.chunk_by(|a, b| slots[a.slot] == slots[b.slot]) {
             self.evaluate(batch);
         }
+        self.judge(begun, &parts, tokens);
         self.publish();
         !parts.is_empty()
     }

@@ -70,7 +70,7 @@ fn an_adapter_that_does_not_fit_the_model_is_refused_with_why() {
     check(wide.path(), "tensor 'blk.0.attn_q.weight' has incorrect shape");
     let other = Lora { architecture: "qwen2", ..Lora::of_kitten(0.5) }.write();
     check(other.path(), "the adapter was made for a qwen2 model, this is a llama one");
-    check(&kitten(), "the GGUF holds model, not a LoRA adapter");
+    check(&kitten(), "the GGUF holds a model, not a LoRA adapter");
     let whole = Lora::of_kitten(0.5).write();
     let length = whole.as_file().metadata().unwrap().len();
     whole.as_file().set_len(length - 1).unwrap();

@@ -43,10 +43,10 @@ async fn a_model_guesses_its_own_output() {
         assert_eq!(text, expected);
         assert_eq!(usage.completion, 40);
         // Rounding differs with the batch: at a tie the two may not agree.
-        assert!(usage.accepted > 10 && usage.accepted * 10 >= usage.drafted * 9, "{usage:?}");
+        assert!(usage.accepted * 10 >= usage.drafted * 9, "{usage:?}");
     }
     let load = drafted.load();
-    assert!(load.accepted_tokens > 0 && load.drafted_tokens >= load.accepted_tokens, "{load:?}");
+    assert!(load.accepted_tokens > 20 && load.drafted_tokens >= load.accepted_tokens, "{load:?}");
     assert_eq!(plain.load().drafted_tokens, 0);
 }
 
@@ -81,7 +81,7 @@ async fn a_draft_works_with_stop_texts_ends_and_adapters() {
     let drafted = drafted.unwrap();
     let changes: [&dyn Fn(&mut GenerateRequest); 3] =
         [&|request| request.ignore_eos = false, &|request| request.stop = vec!["e".to_owned()], &|request| {
-            request.adapter = "a".parse().ok()
+            request.adapter = "a".parse().ok();
         }];
     for change in changes {
         let request = |engine| {
@@ -121,5 +121,5 @@ fn a_draft_model_that_cannot_guess_for_this_one_is_refused_with_why() {
     let error = of(written(&other).path());
     assert!(error.contains("the draft model has another vocabulary (token "), "{error}");
     assert!(of(written(&whole[..1000]).path()).contains("cut off"));
-    assert!(of(Lora::of_kitten(0.5).write().path()).contains("the GGUF holds adapter, not a model"));
+    assert!(of(Lora::of_kitten(0.5).write().path()).contains("the GGUF holds a LoRA adapter, not a model"));
 }

@@ -5,6 +5,7 @@
 mod adapters;
 mod draft;
 mod lora;
+mod settings;
 
 use clowder_core::engine::{Engine, FinishReason, GenerateEvent, GenerateRequest, Sampling, Usage};
 use clowder_core::model::EngineSettings;

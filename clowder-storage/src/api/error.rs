@@ -18,6 +18,8 @@ pub(super) enum ApiError {
     Url(#[from] InvalidModelUrl),
     #[error("the body is not {{\"url\": …}} with optional credentials, credentialsType (bearer or basic) and digest")]
     Body(#[source] serde_json::Error),
+    #[error("the body is not {{\"pinned\": [URL]}}")]
+    Pins(#[source] serde_json::Error),
     #[error("{url} is not in the cache: POST it to /content/")]
     Absent { url: String },
     #[error("this call needs the storage manager's token: send Authorization: Bearer TOKEN")]
@@ -34,7 +36,7 @@ impl ApiError {
     fn status(&self) -> (StatusCode, &'static str) {
         match self {
             Self::NotBase64 | Self::Url(_) => (StatusCode::BAD_REQUEST, "invalid_url"),
-            Self::Body(_) => (StatusCode::BAD_REQUEST, "invalid_body"),
+            Self::Body(_) | Self::Pins(_) => (StatusCode::BAD_REQUEST, "invalid_body"),
             Self::Absent { .. } => (StatusCode::NOT_FOUND, "not_cached"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::FromAWebPage => (StatusCode::FORBIDDEN, "web_page"),
@@ -54,7 +56,9 @@ fn of_store(error: &StoreError) -> (StatusCode, &'static str) {
         StoreError::Source(SourceError::Changed { .. }) => (StatusCode::BAD_GATEWAY, "changed"),
         StoreError::DigestMismatch { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "digest_mismatch"),
         StoreError::NotAModel { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "not_a_model"),
-        StoreError::NoSpace { .. } => (StatusCode::INSUFFICIENT_STORAGE, "no_space"),
+        StoreError::TooManyPins(_) => (StatusCode::BAD_REQUEST, "too_many_pins"),
+        StoreError::Pinned { .. } => (StatusCode::CONFLICT, "pinned"),
+        StoreError::NoSpace { .. } | StoreError::FullOfPinned { .. } => (StatusCode::INSUFFICIENT_STORAGE, "no_space"),
         StoreError::InUse { .. } => (StatusCode::CONFLICT, "in_use"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }

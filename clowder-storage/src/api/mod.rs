@@ -5,8 +5,10 @@
 //! | `GET /content/` | 200, all models |
 //! | `GET /content/BASE64URL` | 200 whole, 206 not yet whole, 404 absent |
 //! | `POST /content/` `{"url", "credentials"?, "credentialsType"?, "digest"?}` | 201 `{"url", "digest"}` once it is whole |
-//! | `DELETE /content/BASE64URL` | 204, 409 while in use |
-//! | `GET /events` | server-sent events `stock`: `{"complete": [URL], "incomplete": {URL: {"bytes", "total", "rate"}}}` |
+//! | `DELETE /content/BASE64URL` | 204, 409 while in use or pinned |
+//! | `GET /pins` | 200 `{"pinned": [URL]}`: what stays, whatever else needs the room |
+//! | `PUT /pins` `{"pinned": [URL]}` | 204: these and no others stay once they are whole |
+//! | `GET /events` | server-sent events `stock`: `{"complete": [URL], "incomplete": {URL: {"bytes", "total", "rate"}}, "pinned"?: [URL]}` |
 //! | `GET /health` | 200 `ok` |
 //! | `GET /metrics` | Prometheus text |
 //!
@@ -19,6 +21,7 @@ mod content;
 mod error;
 mod events;
 mod metrics;
+mod pins;
 pub mod server;
 
 use crate::cache::Cache;
@@ -28,7 +31,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use clowder_core::secret::Secret;
 
-/// The longest body of a request, in bytes.
+/// The longest body of a request but one, in bytes.
 const LONGEST_BODY: usize = 64 << 10;
 
 /// The API of a cache. With a token, all calls but `/health` must bear it.
@@ -39,6 +42,7 @@ pub fn router(cache: Cache, token: Option<Secret>) -> Router {
         .route("/content/", content)
         // Base64 of the standard alphabet has slashes.
         .route("/content/{*url}", get(content::find).delete(content::remove))
+        .route("/pins", get(pins::get).put(pins::put).layer(DefaultBodyLimit::max(pins::LONGEST_BODY)))
         .route("/events", get(events::events))
         .route("/metrics", get(metrics::metrics))
         .layer(from_fn_with_state(auth::Guard::new(token), auth::guard))

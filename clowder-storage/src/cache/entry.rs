@@ -31,14 +31,16 @@ pub struct Entry {
     pub in_use: bool,
     /// Whether it is a `file://` model, used where it is: it takes nothing of the cache's room.
     pub in_place: bool,
+    /// Whether it stays once it is whole, whatever else needs the room.
+    pub pinned: bool,
     /// When it was last used, in seconds of Unix time.
     pub last_used: Option<u64>,
 }
 
 impl From<Entry> for CachedModel {
     fn from(entry: Entry) -> Self {
-        let Entry { url, digest, bytes, complete, .. } = entry;
-        Self { url, digest, bytes, complete }
+        let Entry { url, digest, bytes, complete, pinned, .. } = entry;
+        Self { url, digest, bytes, complete, pinned }
     }
 }
 

@@ -32,6 +32,13 @@ pub(super) fn again(error: &StoreError) -> StoreError {
         StoreError::NoSpace { url, needed, free, folder } => {
             StoreError::NoSpace { url: url.clone(), needed: *needed, free: *free, folder: folder.clone() }
         }
+        StoreError::FullOfPinned { url, needed, free, folder, pinned } => StoreError::FullOfPinned {
+            url: url.clone(),
+            needed: *needed,
+            free: *free,
+            folder: folder.clone(),
+            pinned: pinned.clone(),
+        },
         StoreError::InUse { url } => StoreError::InUse { url: url.clone() },
         StoreError::Cache { what, source } => {
             StoreError::Cache { what: what.clone(), source: source.to_string().into() }

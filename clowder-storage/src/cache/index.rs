@@ -44,6 +44,11 @@ impl Record {
         }
     }
 
+    /// Whether it stays for one of these: what took its place does instead of it.
+    pub(super) fn is_pinned(&self, pins: &BTreeSet<ModelUrl>) -> bool {
+        !self.replaced && pins.contains(&self.url)
+    }
+
     /// When it was last used.
     pub(super) fn last_used(&self, layout: &Layout) -> SystemTime {
         let modified = fs::metadata(layout.blob(self.manifest)).and_then(|metadata| metadata.modified());

@@ -7,6 +7,7 @@
 //! models/HEX/NAME               the parts of a split model under the names that the engine looks for: links to blobs
 //! partial/KEY/                  a fetch that is under way or broke off: model.json and N.part
 //! partial/KEY.lock              held by the one who fetches
+//! pins.json                     the URLs of the models that stay, whatever else needs the room
 //! references/KEY.json           what is known of a file:// model, which stays where it is
 //! ```
 //! `KEY` is the SHA-256 of the URL, `HEX` that of the content.
@@ -52,6 +53,10 @@ impl Layout {
 
     pub(super) fn index_lock(&self) -> PathBuf {
         self.folder.join("index.lock")
+    }
+
+    pub(super) fn pins(&self) -> PathBuf {
+        self.folder.join("pins.json")
     }
 
     pub(super) fn blobs(&self) -> PathBuf {

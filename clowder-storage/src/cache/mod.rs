@@ -13,23 +13,24 @@ mod lock;
 mod meter;
 mod oci;
 mod partial;
+mod pins;
 mod refer;
 mod reference;
 mod retry;
 mod room;
 mod source;
 mod stock;
+mod store;
 
 pub use entry::{Activity, Entry, Usage};
 pub use oci::StoredFile;
 pub use retry::Retries;
 pub use source::CachedSource;
 
-use async_trait::async_trait;
 use changes::Changes;
 use clowder_core::node::NodeName;
 use clowder_core::source::{Digest, ModelSource, SourceError};
-use clowder_core::store::{CachedModel, FetchProgress, FetchRequest, Lease, ModelStore, StoreError, StoredModel};
+use clowder_core::store::{FetchProgress, FetchRequest, Lease, StoreError, StoredModel};
 use clowder_core::url::ModelUrl;
 use download::Download;
 use error::failed;
@@ -50,7 +51,7 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How a cache is set up.
 #[derive(Clone, Debug)]
 pub struct CacheConfig {
-    /// The node that the cache is on; [`ModelStore`]'s calls must name it.
+    /// The node that the cache is on; [`ModelStore`](clowder_core::ModelStore)'s calls must name it.
     pub node: NodeName,
     /// Its folder, made where it is not there. Several processes may share one.
     pub folder: PathBuf,
@@ -123,11 +124,11 @@ impl Cache {
         self.inner.layout.folder()
     }
 
-    /// Makes a model present: [`ModelStore::ensure`] on this node. Dropping the future stops the fetch, unless another
-    /// caller waits for it; the next one goes on from there.
+    /// Makes a model present: [`ModelStore::ensure`](clowder_core::ModelStore::ensure) on this node. Dropping the future stops
+    /// the fetch, unless another caller waits for it; the next one goes on from there.
     ///
     /// # Errors
-    /// As [`ModelStore::ensure`].
+    /// As [`ModelStore::ensure`](clowder_core::ModelStore::ensure).
     pub async fn pull(
         &self,
         mut request: FetchRequest,
@@ -184,7 +185,7 @@ impl Cache {
     /// Forgets a model and frees its bytes. What is not there is no error; a `file://` model's file stays.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] while a lease holds it or somebody fetches it.
+    /// [`StoreError::Pinned`]; [`StoreError::InUse`] while a lease holds it or somebody fetches it.
     pub async fn forget(&self, url: &ModelUrl) -> Result<(), StoreError> {
         let _told = self.inner.changes.at_the_end();
         let (inner, url) = (Arc::clone(&self.inner), url.clone());
@@ -296,7 +297,7 @@ impl Inner {
     }
 
     fn list(&self) -> Result<Vec<Entry>, StoreError> {
-        let mut entries = Vec::new();
+        let (mut entries, pins) = (Vec::new(), pins::read(&self.layout)?);
         for record in index::records(&self.layout)? {
             let bytes = record.bytes();
             let manifest = self.layout.blob(record.manifest);
@@ -309,6 +310,7 @@ impl Inner {
                 rate: 0,
                 in_use: matches!(Share::sole(&manifest), Ok(None)),
                 in_place: false,
+                pinned: pins.contains(&record.url),
                 last_used: entry::unix_seconds(record.last_used(&self.layout)),
                 url: record.url,
                 files: record.files,
@@ -316,6 +318,7 @@ impl Inner {
         }
         for reference in reference::all(&self.layout)? {
             entries.push(Entry {
+                pinned: pins.contains(&reference.url),
                 url: reference.url,
                 complete: true,
                 path: Some(reference.path),
@@ -344,41 +347,13 @@ impl Inner {
                 files: Vec::new(),
                 in_use: fetch.active,
                 in_place: false,
+                pinned: pins.contains(&fetch.sidecar.url),
                 last_used: None,
                 url: fetch.sidecar.url,
             });
         }
         entries.sort_by(|a, b| a.url.cmp(&b.url));
         Ok(entries)
-    }
-}
-
-#[async_trait]
-impl ModelStore for Cache {
-    async fn ensure(
-        &self,
-        node: &NodeName,
-        request: FetchRequest,
-        progress: watch::Sender<FetchProgress>,
-    ) -> Result<StoredModel, StoreError> {
-        self.check(node)?;
-        self.pull(request, progress).await
-    }
-
-    async fn inventory(&self, node: &NodeName) -> Result<Vec<CachedModel>, StoreError> {
-        self.check(node)?;
-        Ok(self.list().await?.into_iter().map(CachedModel::from).collect())
-    }
-
-    async fn remove(&self, node: &NodeName, url: &ModelUrl) -> Result<(), StoreError> {
-        self.check(node)?;
-        self.forget(url).await
-    }
-}
-
-impl Cache {
-    fn check(&self, node: &NodeName) -> Result<(), StoreError> {
-        if node == self.node() { Ok(()) } else { Err(StoreError::UnknownNode { node: node.clone() }) }
     }
 }
 

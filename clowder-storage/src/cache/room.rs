@@ -1,11 +1,12 @@
 //! Room for what is fetched: the disk's, and the limit given.
 
 use super::error::failed;
+use super::index::{self, Record};
 use super::layout::Layout;
-use super::lock::Exclusive;
+use super::lock::{Exclusive, Share};
 use super::partial::{self, Sidecar};
-use super::{index, reference};
-use clowder_core::store::StoreError;
+use super::{pins, reference};
+use clowder_core::store::{PinnedModels, StoreError};
 use clowder_core::url::ModelUrl;
 use std::fs;
 use std::path::Path;
@@ -44,7 +45,7 @@ pub(super) fn fetches(layout: &Layout) -> Result<Vec<Fetch>, StoreError> {
 }
 
 /// Sees to it that `needed` more bytes of `url` fit, under the limit and on the disk. Under a limit, fetches that broke
-/// off go first, then the models that were not used for longest; what somebody uses stays.
+/// off go first, then the models that were not used for longest; what somebody uses stays, and what is pinned.
 pub(super) fn make(
     layout: &Layout,
     url: &ModelUrl,
@@ -71,10 +72,24 @@ pub(super) fn make(
                 fetching -= fetch.bytes;
             }
         }
-        let mut oldest = locked.oldest_first().into_iter().filter(|record| record.url != *url);
+        let pins = pins::read(layout)?;
+        let others = locked.oldest_first().into_iter().filter(|record| record.url != *url);
+        let (pinned, others): (Vec<Record>, Vec<Record>) = others.partition(|record| record.is_pinned(&pins));
+        let mut oldest = others.into_iter();
         while !fits(locked.bytes(), fetching) {
             let Some(record) = oldest.next() else {
-                return Err(no_space(limit.saturating_sub(locked.bytes().saturating_add(fetching))));
+                let free = limit.saturating_sub(locked.bytes().saturating_add(fetching));
+                // Those that somebody uses would stay without their pins, too.
+                let idle = |record: &&Record| matches!(Share::sole(&layout.blob(record.manifest)), Ok(Some(_)));
+                let idle: Vec<&Record> = pinned.iter().filter(idle).collect();
+                let urls = idle.iter().map(|record| record.url.clone()).collect();
+                let pinned = PinnedModels { bytes: idle.iter().map(|record| record.bytes()).sum(), urls };
+                // Where they would not do either, they are not what is in the way.
+                if free.saturating_add(pinned.bytes) < needed || pinned.urls.is_empty() {
+                    return Err(no_space(free));
+                }
+                let (url, folder) = (url.clone(), layout.folder().to_owned());
+                return Err(StoreError::FullOfPinned { url, needed, free, folder, pinned });
             };
             locked.remove(&record)?;
         }
@@ -92,10 +107,13 @@ pub(super) fn discard(layout: &Layout, url: &ModelUrl) -> Result<bool, StoreErro
     partial::discard(&layout.partial(url)).map(|()| true)
 }
 
-/// Removes all that is known and kept of a model.
+/// Removes all that is known and kept of a model that is not pinned.
 pub(super) fn remove(layout: &Layout, url: &ModelUrl) -> Result<(), StoreError> {
     let in_use = || Err(StoreError::InUse { url: url.clone() });
     let mut locked = index::lock(layout)?;
+    if pins::read(layout)?.contains(url) {
+        return Err(StoreError::Pinned { url: url.clone() });
+    }
     if let Some(record) = locked.find(url)
         && !locked.remove(&record)?
     {

@@ -1,6 +1,6 @@
 //! Following what is here, and how far the rest is.
 
-use super::{Cache, blocking};
+use super::{Cache, blocking, pins};
 use clowder_core::stock::Stock;
 use clowder_core::store::{FetchProgress, StoreError};
 use clowder_core::{BoxStream, chain};
@@ -37,8 +37,9 @@ impl Cache {
     /// The models of the folder, as of now.
     async fn stock(&self) -> Result<Stock, StoreError> {
         let inner = Arc::clone(&self.inner);
-        let entries = blocking(move || inner.list()).await?;
-        let mut stock = Stock::default();
+        let listed = move || Ok::<_, StoreError>((inner.list()?, pins::read(&inner.layout)?));
+        let (entries, pinned) = blocking(listed).await?;
+        let mut stock = Stock { pinned, ..Stock::default() };
         for entry in entries {
             if entry.complete {
                 stock.complete.insert(entry.url);

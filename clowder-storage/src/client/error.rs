@@ -67,6 +67,7 @@ impl ManagerError {
             ("not_found", _) => SourceError::NotFound { what }.into(),
             ("denied", _) => SourceError::Denied { what, hint: self.to_string() }.into(),
             ("in_use", _) => StoreError::InUse { url },
+            ("pinned", _) => StoreError::Pinned { url },
             _ if self.is_transient() => SourceError::Unreachable { what, source: self.into() }.into(),
             _ => StoreError::Cache { what: format!("call for {what}"), source: self.into() },
         }

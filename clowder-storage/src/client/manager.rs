@@ -12,6 +12,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -123,6 +124,16 @@ impl Manager {
     /// [`ManagerError`]; refused with the code `in_use` while a worker uses it.
     pub async fn forget(&self, url: &ModelUrl) -> Result<(), ManagerError> {
         self.answer(self.call(Method::DELETE, &content_of(url)).timeout(ANSWER)).await.map(drop)
+    }
+
+    /// Has these models stay once they are whole, and no others.
+    ///
+    /// # Errors
+    /// [`ManagerError`]; refused with the code `too_many_pins` where they are more than
+    /// [`MOST_PINS`](clowder_core::store::MOST_PINS).
+    pub async fn pin(&self, urls: &BTreeSet<ModelUrl>) -> Result<(), ManagerError> {
+        let call = self.call(Method::PUT, "pins").timeout(ANSWER);
+        self.answer(call.json(&json!({ "pinned": urls }))).await.map(drop)
     }
 
     fn call(&self, method: Method, path: &str) -> RequestBuilder {

@@ -6,6 +6,7 @@ use clowder_core::node::NodeName;
 use clowder_core::secret::Secret;
 use clowder_core::store::{CachedModel, FetchProgress, FetchRequest, Lease, ModelStore, StoreError, StoredModel};
 use clowder_core::url::ModelUrl;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -17,6 +18,12 @@ const PROGRESS: Duration = Duration::from_secs(1);
 pub trait Directory: Send + Sync {
     /// The base URL of a node's manager (`http://HOST:PORT`), where it has one.
     fn manager(&self, node: &NodeName) -> Option<String>;
+}
+
+impl<F: Fn(&NodeName) -> Option<String> + Send + Sync> Directory for F {
+    fn manager(&self, node: &NodeName) -> Option<String> {
+        self(node)
+    }
 }
 
 /// All managers that a [`Directory`] knows, with one token.
@@ -76,5 +83,12 @@ impl ModelStore for Managers {
             Err(ManagerError::Refused { status: 404, .. }) | Ok(()) => Ok(()),
             Err(error) => Err(error.about(&url.clone().into())),
         }
+    }
+
+    async fn pin(&self, node: &NodeName, urls: &BTreeSet<ModelUrl>) -> Result<(), StoreError> {
+        self.of(node)?.pin(urls).await.map_err(|error| match error {
+            ManagerError::Refused { code, .. } if code == "too_many_pins" => StoreError::TooManyPins(urls.len()),
+            error => StoreError::Cache { what: format!("of node {node}"), source: error.into() },
+        })
     }
 }

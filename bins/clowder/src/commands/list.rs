@@ -39,6 +39,7 @@ fn state(entry: &Entry) -> String {
         (false, None, _) => "partial".to_owned(),
         (true, _, _) if entry.in_place => "in its own place".to_owned(),
         (true, _, true) => "in use".to_owned(),
+        (true, _, false) if entry.pinned => "pinned".to_owned(),
         (true, _, false) => "complete".to_owned(),
     }
 }

@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::exit::Error;
 use crate::names;
 use crate::output::Output;
-use crate::serve::{Options, Server, Termination, builtin};
+use crate::serve::{CacheFolder, Options, Server, Termination, builtin};
 use crate::sizes;
 use clowder_balancer::{ApiKeysError, PolicyKind, read_api_keys};
 use clowder_core::model::EngineSettings;
@@ -82,7 +82,7 @@ impl ServeArgs {
             policy: self.policy,
             api_keys: self.api_keys()?,
             allowed_hosts: self.allow_host.clone(),
-            cache: self.cache_dir.clone(),
+            cache: self.cache_dir.clone().map_or(CacheFolder::Home, CacheFolder::At),
             memory: self.memory,
             drain: self.drain,
         })

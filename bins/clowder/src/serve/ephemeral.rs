@@ -1,6 +1,6 @@
 //! A server for one chat: on a free port, with a home of its own that goes with it, and the cache of the user's home.
 
-use super::server::{Options, Server};
+use super::server::{CacheFolder, Options, Server};
 use crate::client::{Client, Tokens};
 use crate::context::Context;
 use crate::exit::Error;
@@ -26,7 +26,7 @@ impl Ephemeral {
         let home = Home::new(Some(folder.path().to_owned()))?;
         let options = Options {
             first_model,
-            cache: Some(context.home.cache()),
+            cache: CacheFolder::Borrowed(context.home.cache()),
             ..Options::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
         };
         context.home.create()?;

@@ -11,7 +11,7 @@ mod storage;
 pub(crate) use ephemeral::Ephemeral;
 pub(crate) use error::ServeError;
 pub(crate) use lock::HomeLock;
-pub(crate) use server::{Options, Server};
+pub(crate) use server::{CacheFolder, Options, Server};
 pub(crate) use signals::Termination;
 pub(crate) use storage::open_cache_alone;
 

@@ -7,9 +7,10 @@ use clowder_balancer::{AdminToken, Auth, Collaborators, Gateway, GatewayConfig, 
 use clowder_core::demand::DemandBoard;
 use clowder_core::placement::MemoryFit;
 use clowder_core::status::ModelStatuses;
-use clowder_core::{Backend, DesiredStore, ModelSpec, ModelStore, Reconciler, Secret};
+use clowder_core::{Backend, DesiredStore, ModelSpec, ModelStore, PinWriter, Reconciler, Secret};
 use clowder_runtime::local::{DesiredFile, LocalBackend, LocalConfig, WorkerCommand};
 use clowder_storage::CachedSource;
+use futures::future::OptionFuture;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -33,12 +34,23 @@ pub(crate) struct Options {
     pub(crate) api_keys: Vec<Secret>,
     /// Host names that an open `/v1` answers to.
     pub(crate) allowed_hosts: Vec<String>,
-    /// The cache's folder, where it is not the home's.
-    pub(crate) cache: Option<PathBuf>,
+    /// Which cache it uses.
+    pub(crate) cache: CacheFolder,
     /// Bytes of memory that workers may take.
     pub(crate) memory: Option<u64>,
     /// How long requests may go on after the end was asked for.
     pub(crate) drain: Duration,
+}
+
+/// The cache that a server uses.
+#[derive(Clone, Debug)]
+pub(crate) enum CacheFolder {
+    /// Its home's.
+    Home,
+    /// That of this folder.
+    At(PathBuf),
+    /// That of this folder, which is another server's: what is pinned in it is not this one's to say.
+    Borrowed(PathBuf),
 }
 
 impl Options {
@@ -50,7 +62,7 @@ impl Options {
             policy: PolicyKind::default(),
             api_keys: Vec::new(),
             allowed_hosts: Vec::new(),
-            cache: None,
+            cache: CacheFolder::Home,
             memory: None,
             drain: Duration::from_secs(30),
         }
@@ -98,13 +110,19 @@ impl Server {
             desired.update(&name, record).await.map_err(ServeError::part("the record of models"))?;
         }
         let local = local_config(home, options.memory, options.drain)?;
-        let folder = options.cache.unwrap_or_else(|| home.cache());
+        let (folder, says_pins) = match options.cache {
+            CacheFolder::Home => (home.cache(), true),
+            CacheFolder::At(folder) => (folder, true),
+            CacheFolder::Borrowed(folder) => (folder, false),
+        };
         let cache = storage::open_cache(local.node.clone(), folder).await?;
         let store: Arc<dyn ModelStore> = Arc::new(cache.clone());
         let backend =
             LocalBackend::open(local, Arc::clone(&store)).await.map_err(ServeError::part("running workers"))?;
         let backend = Arc::new(backend);
         let runner: Arc<dyn Backend> = backend.clone();
+        let pins = PinWriter::new(Arc::clone(&desired), Arc::new(cache.clone()), Arc::clone(&store));
+        let pins = says_pins.then_some(pins);
         let source = Arc::new(CachedSource::new(cache));
         let demand = DemandBoard::new();
         let reconciler = Reconciler::new(Arc::clone(&desired), Arc::clone(&runner), Arc::new(MemoryFit), source)
@@ -118,7 +136,11 @@ impl Server {
         let (serving, reconciling) = (CancellationToken::new(), CancellationToken::new());
         let until = serving.clone().cancelled_owned();
         let gateway = tokio::spawn(async move { gateway.serve(listener, until).await });
-        let reconciler = tokio::spawn(reconciler.run(reconciling.clone()));
+        let until = reconciling.clone();
+        let reconciler = tokio::spawn(async move {
+            let pinning = OptionFuture::from(pins.map(|pins| pins.run(until.clone())));
+            tokio::join!(reconciler.run(until), pinning);
+        });
         let address_file = home.address();
         std::fs::write(&address_file, format!("{url}\n"))
             .map_err(crate::exit::Error::file(format!("writing {}", address_file.display())))?;

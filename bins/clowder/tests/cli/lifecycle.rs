@@ -105,3 +105,30 @@ fn pulling_needs_no_server() {
     assert_eq!(home.json(&["list"]), Value::Array(vec![]));
     home.run(&["rm", "--cached", &web.url]).fails(4);
 }
+
+#[test]
+fn files_of_a_pinned_model_stay_until_it_is_removed() {
+    let server = Home::new().serve(&["--no-model"]);
+    server.home.run(&["deploy", "kitten", "--pin"]).ok();
+    pinned(&server.home, true);
+    assert_eq!(server.home.json(&["nodes"])["data"][0]["cache"][0]["pinned"], true);
+    let (_, home) = server.end();
+    assert!(home.run(&["list"]).ok().contains("pinned"));
+    let refused = home.run(&["rm", "kitten", "--cached"]).fails(1);
+    assert!(refused.contains("builtin:kitten is pinned"), "{refused}");
+    // A server of another home may use the cache, and does not say what is pinned in it.
+    home.run(&["run", "kitten", "Hello!", "--max-tokens", "4"]).ok();
+    pinned(&home, true);
+    let server = home.serve(&[]);
+    server.home.run(&["rm", "kitten"]).ok();
+    pinned(&server.home, false);
+    server.until("its workers are gone", |models| models.as_array().unwrap().is_empty());
+    let (_, home) = server.end();
+    home.run(&["rm", "kitten", "--cached"]).ok();
+}
+
+/// Until the cache's one model is pinned, or is not. The server tells nobody when it has written that.
+fn pinned(home: &Home, wanted: bool) {
+    let is_so = (0..100).any(|_| home.json(&["list"])[0]["pinned"] == wanted);
+    assert!(is_so, "{}", home.json(&["list"]));
+}

@@ -170,5 +170,5 @@ fn staying(pool: &Pool) -> impl Iterator<Item = &Machine> {
 
 /// Whether these may go wherever there is a new machine: a pin names another, and what is about to be free needs none.
 fn machine_helps(unplaced: &Unplaced) -> bool {
-    unplaced.node.is_none() && unplaced.cause != Cause::Leaving
+    unplaced.node.is_none() && !matches!(unplaced.cause, Cause::Leaving | Cause::Refused)
 }

@@ -98,8 +98,9 @@ fn nothing_is_asked_for_what_a_machine_does_not_help() {
     let too_large = unplaced(spec("a"), 1, 9);
     let pinned = Unplaced { node: Some("n".into()), ..unplaced(spec("b"), 1, 1) };
     let leaving = Unplaced { cause: Cause::Leaving, ..unplaced(spec("c"), 1, 1) };
-    let more = more(&pools, &nobody(), &plan([too_large, pinned, leaving]), &Inventory::default());
-    assert_eq!((asked(&more.changes), more.told), (vec![], vec![vec![]; 3]));
+    let refused = Unplaced { cause: Cause::Refused, ..unplaced(spec("d"), 1, 1) };
+    let more = more(&pools, &nobody(), &plan([too_large, pinned, leaving, refused]), &Inventory::default());
+    assert_eq!((asked(&more.changes), more.told), (vec![], vec![vec![]; 4]));
 }
 
 #[test]

@@ -276,14 +276,14 @@ fn what_the_scheduler_puts_nowhere_is_refused() {
 }
 
 #[test]
-fn the_pod_of_a_failed_worker_keeps_its_memory() {
+fn a_pod_that_is_there_keeps_its_memory_whatever_became_of_the_worker() {
     let node = |memory: &str| {
         let status = json!({ "allocatable": { "memory": memory } });
         serde_json::from_value(json!({ "metadata": { "name": "placed" }, "status": status })).unwrap()
     };
-    let free = |end: Value, memory: &str| {
+    let free = |phase: &str, end: Value, memory: &str| {
         let status = json!({
-            "phase": "Running",
+            "phase": phase,
             "conditions": [scheduled(), ready("False")],
             "initContainerStatuses": [container("fetch", ended(0, "Completed", ""), json!({}), 0, true)],
             "containerStatuses": [container("worker", end, json!({}), 0, false)],
@@ -291,7 +291,8 @@ fn the_pod_of_a_failed_worker_keeps_its_memory() {
         let inventory = crate::observe::inventory([&pod(json!({}), status)], [&node(memory)]);
         inventory.free_memory(&inventory.nodes[&NodeName::from("placed")])
     };
-    let (failed, crashed) = (|| ended(3, "Error", "no GGUF"), || ended(1, "Error", ""));
-    assert_eq!((free(failed(), "5000"), free(crashed(), "5000")), (4000, 4000));
-    assert_eq!(free(failed(), "10"), 0);
+    let [crashed, failed, lacks_its_model] = [1, 3, 4].map(|code| free("Running", ended(code, "Error", ""), "5000"));
+    assert_eq!((crashed, failed, lacks_its_model), (4000, 4000, 4000));
+    assert_eq!(free("Failed", ended(1, "Evicted", ""), "5000"), 5000, "a Pod that is over has nothing of its node");
+    assert_eq!(free("Running", ended(3, "Error", ""), "10"), 0);
 }

@@ -9,7 +9,7 @@ use clowder_core::store::{CachedModel, FetchProgress, FetchRequest, Lease, Store
 use clowder_core::testing::eventually;
 use clowder_core::{Action, Backend, BackendError, ModelSpec, ModelStore, ModelUrl, NodeName, Worker, WorkerId};
 use futures::{StreamExt, TryStreamExt};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -66,7 +66,13 @@ impl ModelStore for ScriptedStore {
     }
 
     async fn inventory(&self, _: &NodeName) -> Result<Vec<CachedModel>, StoreError> {
-        let cached = |url: &str, complete| CachedModel { url: url.parse().unwrap(), digest: None, bytes: 1, complete };
+        let cached = |url: &str, complete| CachedModel {
+            url: url.parse().unwrap(),
+            digest: None,
+            bytes: 1,
+            complete,
+            pinned: false,
+        };
         Ok(match self.asked.load(Ordering::SeqCst) {
             0 => Vec::new(),
             _ => vec![cached("builtin:kitten", true), cached("builtin:half", false)],
@@ -74,6 +80,10 @@ impl ModelStore for ScriptedStore {
     }
 
     async fn remove(&self, _: &NodeName, _: &ModelUrl) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn pin(&self, _: &NodeName, _: &BTreeSet<ModelUrl>) -> Result<(), StoreError> {
         Ok(())
     }
 }

@@ -204,7 +204,7 @@ proptest! {
             // A channel takes 64 events, and 40 tokens are fewer.
             let mut replies: Vec<_> = prompts.iter().map(begin).collect();
             bench.run();
-            replies.iter_mut().map(|replies| finished(replies)).map(|(text, reason, _)| (text, reason)).collect::<Vec<_>>()
+            replies.iter_mut().map(finished).map(|(text, reason, _)| (text, reason)).collect::<Vec<_>>()
         };
         let draft = Alphabet { wrong_after: wrong, unsure_after: unsure, ..Alphabet::default() };
         prop_assert_eq!(run(Bench::drafted(3, batch, tokens, draft)), run(Bench::new(3, batch)));
