@@ -3,6 +3,7 @@
 use crate::config::Limits;
 use crate::endpoint::{Endpoint, WorkerKey};
 use crate::policy::RoutingPolicy;
+use crate::trial::Trial;
 use arc_swap::ArcSwap;
 use clowder_core::desired::DesiredModels;
 use clowder_core::status::{ModelStatus, ModelStatuses};
@@ -32,8 +33,10 @@ pub(crate) struct Lane {
 pub(crate) struct Route {
     pub(crate) model: ModelName,
     pub(crate) lane: Arc<Lane>,
-    /// Processes that take requests.
+    /// Processes that take requests, those on trial among them.
     pub(crate) serving: Vec<Arc<Endpoint>>,
+    /// Which of them are on trial, where any shall be.
+    pub(crate) trial: Option<Trial>,
 }
 
 /// All that was observed, at one moment.
@@ -175,17 +178,21 @@ impl Directory {
             })
             .collect();
         let mut routes: HashMap<String, Route> = desired
-            .keys()
-            .map(|name| {
+            .iter()
+            .map(|(name, record)| {
                 let known = before.routes.get(name.as_str());
                 let lane = known.map_or_else(|| Arc::new(self.lane()), |route| route.lane.clone());
-                (name.as_str().to_owned(), Route { model: name.clone(), lane, serving: Vec::new() })
+                let trial = Trial::of(&record.spec, known.and_then(|route| route.trial.as_ref()));
+                (name.as_str().to_owned(), Route { model: name.clone(), lane, serving: Vec::new(), trial })
             })
             .collect();
         let aliases = further_names(&desired);
         for worker in inventory.workers.values().filter(|worker| worker.serving().is_some()) {
             if let (Some(route), Some(endpoint)) = (routes.get_mut(worker.model.as_str()), endpoints.get(&worker.id)) {
                 route.serving.push(endpoint.clone());
+                if let Some(trial) = route.trial.as_mut().filter(|trial| trial.revision == worker.revision) {
+                    trial.workers.insert(endpoint.key);
+                }
             }
         }
         let gone: Vec<WorkerKey> = before

@@ -115,7 +115,6 @@ impl Gateway {
             router: routing::Router { directory: directory.clone(), policy },
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
-            metrics: metrics.clone(),
         };
         let shared = Shared {
             keys: Keyring::new(&config.auth),

@@ -21,6 +21,7 @@ mod request;
 mod routing;
 mod serve;
 mod token;
+mod trial;
 
 pub use auth::{ExposureError, check_exposure};
 pub use config::{Auth, GatewayConfig, Limits, Timeouts};

@@ -1,5 +1,6 @@
 //! What the gateway counts, in Prometheus' text format.
 
+use crate::trial::Group;
 use clowder_core::demand::Demand;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -16,21 +17,27 @@ use tokio::time::Instant;
 const MAX_MODELS: usize = 256;
 const UNKNOWN: &str = "unknown";
 const OTHER: &str = "other";
+/// The group of a request that came to no worker.
+const NO_GROUP: &str = "none";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ModelLabel {
+struct GroupLabels {
     model: String,
+    group: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     model: String,
     outcome: String,
+    group: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CauseLabel {
+struct RetryLabels {
     cause: &'static str,
+    model: String,
+    group: &'static str,
 }
 
 /// How a request ended.
@@ -58,7 +65,7 @@ impl Outcome {
     }
 }
 
-type HistogramFamily = Family<ModelLabel, Histogram, fn() -> Histogram>;
+type HistogramFamily = Family<GroupLabels, Histogram, fn() -> Histogram>;
 
 fn seconds() -> Histogram {
     Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0])
@@ -70,7 +77,7 @@ pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     duration: HistogramFamily,
     first_byte: HistogramFamily,
-    retries: Family<CauseLabel, Counter>,
+    retries: Family<RetryLabels, Counter>,
     in_flight: Gauge,
     queued: Gauge,
     workers_ready: Gauge,
@@ -96,7 +103,7 @@ impl Metrics {
         let (in_flight, queued, workers_ready) = (Gauge::default(), Gauge::default(), Gauge::default());
         registry.register(
             "requests",
-            "Requests of /v1, by model and outcome (HTTP status, broken, disconnected)",
+            "Requests of /v1, by model, outcome (HTTP status, broken, disconnected) and group of workers (own, trial, none)",
             requests.clone(),
         );
         registry.register("request_duration_seconds", "From a request's arrival to its end", duration.clone());
@@ -105,7 +112,11 @@ impl Metrics {
             "From a request's arrival to the first byte of its answer; TTFT where it is streamed",
             first_byte.clone(),
         );
-        registry.register("retries", "Requests sent to another worker, by what happened to the first", retries.clone());
+        registry.register(
+            "retries",
+            "Requests sent to another worker, by what happened to the first, their model and the first one's group",
+            retries.clone(),
+        );
         registry.register("in_flight", "Requests forwarded to workers", in_flight.clone());
         registry.register("queued", "Requests that wait to be forwarded", queued.clone());
         registry.register("workers_ready", "Workers that take requests", workers_ready.clone());
@@ -122,10 +133,6 @@ impl Metrics {
             requests_total: AtomicU64::new(0),
             errors_total: AtomicU64::new(0),
         }
-    }
-
-    pub(crate) fn retry(&self, cause: &'static str) {
-        self.retries.get_or_create(&CauseLabel { cause }).inc();
     }
 
     pub(crate) fn requests_total(&self) -> u64 {
@@ -162,6 +169,7 @@ pub(crate) struct Record {
     metrics: Arc<Metrics>,
     started: Instant,
     model: String,
+    group: Option<Group>,
     outcome: Outcome,
     /// What it adds to its model's demand.
     demand: Option<Demand>,
@@ -173,6 +181,7 @@ impl Record {
             metrics,
             started: Instant::now(),
             model: UNKNOWN.to_owned(),
+            group: None,
             outcome: Outcome::Disconnected,
             demand: None,
         }
@@ -184,9 +193,23 @@ impl Record {
         self.demand = demand;
     }
 
+    /// It goes to a worker of this group.
+    pub(crate) fn of_group(&mut self, group: Group) {
+        self.group = Some(group);
+    }
+
+    fn labels(&self) -> GroupLabels {
+        GroupLabels { model: self.model.clone(), group: self.group.map_or(NO_GROUP, Group::label) }
+    }
+
+    /// It is about to go to another worker, for what happened to it at this one.
+    pub(crate) fn retry(&self, cause: &'static str) {
+        let GroupLabels { model, group } = self.labels();
+        self.metrics.retries.get_or_create(&RetryLabels { cause, model, group }).inc();
+    }
+
     pub(crate) fn first_byte(&self) {
-        let label = ModelLabel { model: self.model.clone() };
-        self.metrics.first_byte.get_or_create(&label).observe(self.started.elapsed().as_secs_f64());
+        self.metrics.first_byte.get_or_create(&self.labels()).observe(self.started.elapsed().as_secs_f64());
     }
 
     /// How it ends, if nothing else happens.
@@ -202,10 +225,11 @@ impl Drop for Record {
         if self.outcome.is_error() {
             self.metrics.errors_total.fetch_add(1, Ordering::Relaxed);
         }
-        let labels = RequestLabels { model: self.model.clone(), outcome: self.outcome.label() };
+        let labels = self.labels();
+        self.metrics.duration.get_or_create(&labels).observe(took.as_secs_f64());
+        let GroupLabels { model, group } = labels;
+        let labels = RequestLabels { model, outcome: self.outcome.label(), group };
         self.metrics.requests.get_or_create(&labels).inc();
-        let label = ModelLabel { model: self.model.clone() };
-        self.metrics.duration.get_or_create(&label).observe(took.as_secs_f64());
         tracing::debug!(model = %self.model, outcome = %labels.outcome, ms = took.as_millis(), "request ended");
     }
 }
@@ -230,11 +254,21 @@ mod tests {
         drop(Record::new(metrics.clone()));
         let mut record = Record::new(metrics.clone());
         record.of_model("kitten", None);
+        record.of_group(Group::Trial);
+        record.retry("broken");
         record.outcome(Outcome::Answered(503));
         drop(record);
         let page = metrics.encode(&Levels { in_flight: 1, queued: 2, workers_ready: 3 });
-        assert!(page.contains(r#"clowder_gateway_requests_total{model="unknown",outcome="disconnected"} 1"#), "{page}");
-        assert!(page.contains(r#"clowder_gateway_requests_total{model="kitten",outcome="503"} 1"#), "{page}");
+        assert!(
+            page.contains(r#"clowder_gateway_requests_total{model="unknown",outcome="disconnected",group="none"} 1"#),
+            "{page}"
+        );
+        assert!(
+            page.contains(r#"clowder_gateway_requests_total{model="kitten",outcome="503",group="trial"} 1"#),
+            "{page}"
+        );
+        let retries = r#"clowder_gateway_retries_total{cause="broken",model="kitten",group="trial"} 1"#;
+        assert!(page.contains(retries), "{page}");
         assert!(page.contains("clowder_gateway_in_flight 1"), "{page}");
         assert_eq!((metrics.requests_total(), metrics.errors_total()), (2, 1));
     }

@@ -1,10 +1,12 @@
-//! From a request to a worker: in line for the model, then the policy's choice of those that have room.
+//! From a request to a worker: in line for the model, then to one of its groups where settings are on trial, then the
+//! policy's choice of those that have room.
 
-use crate::directory::{Directory, Lane, Snapshot};
+use crate::directory::{Directory, Lane, Route, Snapshot};
 use crate::endpoint::{Endpoint, LoadGuard};
 use crate::error::ApiError;
 use crate::policy::{Candidate, Fingerprint, RoutingPolicy};
 use crate::readiness::{explain, is_hopeless};
+use crate::trial::Group;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -18,6 +20,7 @@ const BUSY_RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(crate) load: LoadGuard,
+    pub(crate) group: Group,
     /// Why this one.
     pub(crate) why: String,
 }
@@ -65,7 +68,7 @@ impl Router {
             if !Arc::ptr_eq(&route.lane, lane) {
                 return Ok(None);
             }
-            if let Some(lease) = self.choose(&route.serving, lane, prompt) {
+            if let Some(lease) = self.choose(route, prompt) {
                 return Ok(Some(lease));
             }
             let status = model.parse().ok().and_then(|name| snapshot.status(&name).cloned());
@@ -84,20 +87,32 @@ impl Router {
         }
     }
 
-    fn choose(&self, serving: &[Arc<Endpoint>], lane: &Lane, prompt: &Fingerprint) -> Option<Lease> {
-        let open: Vec<&Arc<Endpoint>> =
-            serving.iter().filter(|endpoint| endpoint.has_room() && endpoint.avoided_until().is_none()).collect();
-        if open.is_empty() {
-            return None;
+    fn choose(&self, route: &Route, prompt: &Fingerprint) -> Option<Lease> {
+        let is_open = |endpoint: &&Arc<Endpoint>| endpoint.has_room() && endpoint.avoided_until().is_none();
+        let mut open: Vec<&Arc<Endpoint>> = route.serving.iter().filter(is_open).collect();
+        let group = |endpoint: &Endpoint| route.trial.as_ref().map_or(Group::Own, |trial| trial.group(endpoint.key));
+        // Nobody waits for one group while the other has room, be the share what it may: then there is no choice to count.
+        let chosen = route.trial.as_ref().filter(|_| {
+            let is_of = |wanted: Group| open.iter().any(|endpoint| group(endpoint) == wanted);
+            is_of(Group::Own) && is_of(Group::Trial)
+        });
+        if let Some(trial) = chosen {
+            let preferred = trial.prefers(prompt);
+            open.retain(|endpoint| group(endpoint) == preferred);
         }
+        let first = *open.first()?;
         let candidates: Vec<Candidate> = open
             .iter()
             .map(|endpoint| Candidate { key: endpoint.key, in_flight: endpoint.in_flight(), slots: endpoint.slots })
             .collect();
         let choice = self.policy.choose(prompt, &candidates);
-        let endpoint = open.get(choice.index).unwrap_or(&open[0]);
-        let load = LoadGuard::take(endpoint, lane.changed.clone())?;
-        Some(Lease { load, why: choice.why })
+        let endpoint = open.get(choice.index).copied().unwrap_or(first);
+        let load = LoadGuard::take(endpoint, route.lane.changed.clone())?;
+        let group = group(endpoint);
+        if let Some(trial) = chosen {
+            trial.sent(prompt, group);
+        }
+        Some(Lease { load, group, why: choice.why })
     }
 
     /// What a request of this model waits for, for a person.

@@ -57,7 +57,7 @@ async fn a_model_answers_to_all_its_names() {
         assert!(seen.body.contains(&format!(r#""model":"{name}""#)), "the body passes as it came: {}", seen.body);
     }
     let metrics = house.get("/metrics").send().await.unwrap().text().await.unwrap();
-    assert!(metrics.contains(r#"requests_total{model="kitten",outcome="200"} 3"#), "{metrics}");
+    assert!(metrics.contains(r#"requests_total{model="kitten",outcome="200",group="own"} 3"#), "{metrics}");
     assert!(metrics.contains("clowder_gateway_workers_ready 1"), "{metrics}");
     let models: Value = house.get("/v1/models").send().await.unwrap().json().await.unwrap();
     let listed: Vec<_> =
@@ -213,7 +213,7 @@ async fn a_client_that_leaves_frees_all_it_held_and_ends_the_generation() {
     let models = house.until(|_| true).await;
     assert!(models.iter().all(|model| model["workers"][0]["in_flight"] == 0), "{models:?}");
     let metrics = house.get("/metrics").send().await.unwrap().text().await.unwrap();
-    assert!(metrics.contains(r#"requests_total{model="streaming",outcome="disconnected"} 1"#), "{metrics}");
+    assert!(metrics.contains(r#"requests_total{model="streaming",outcome="disconnected",group="own"} 1"#), "{metrics}");
 }
 
 #[tokio::test]

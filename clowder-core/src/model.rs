@@ -10,11 +10,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 mod extra;
+mod rollout;
 mod settings;
 
 pub use extra::{InvalidSetting, RopeScaling, Setting, SplitMode};
+pub use rollout::{Canary, Rollout, Shares};
 pub use settings::{Draft, EngineSettings, InvalidKvType, KvType};
 
 /// The name a client puts into `model`: the alias of a deployed model.
@@ -131,42 +134,6 @@ impl AcceleratorRequest {
     pub const MOST: u32 = 64;
 }
 
-/// How workers of an earlier revision are replaced.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Rollout {
-    /// The most workers there are beyond the replicas meanwhile; 0 stops an old one before a new one starts. `None` starts
-    /// all new ones for which there is room.
-    pub surge: Option<u32>,
-    /// Settings on trial beside the model's own.
-    pub canary: Option<Canary>,
-}
-
-impl Rollout {
-    /// The largest surge.
-    pub const MOST_SURGE: u32 = 1000;
-}
-
-/// Settings on trial: some replicas run under them, and that share of the requests goes to those.
-///
-/// Why does the trial say its settings, and not the model the ones of before? So what is desired says all of it: no history
-/// is needed to start a worker of either kind again. Who is content moves the settings to the model and takes the trial
-/// away, and the workers that ran under them stay.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Canary {
-    /// Requests of a hundred that go to workers on trial, and replicas of a hundred that are such, at least one.
-    pub weight: u8,
-    /// How those run the model, in place of the model's own settings.
-    #[serde(default)]
-    pub engine: EngineSettings,
-}
-
-impl Canary {
-    /// What a weight may be: none and all of the requests are no trial.
-    pub const WEIGHTS: std::ops::RangeInclusive<u8> = 1..=99;
-}
-
 /// A LoRA adapter: a small change of a model's weights that a request may ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -272,6 +239,14 @@ impl ModelSpec {
         Some(Self { engine: canary.engine.clone(), rollout, ..self.clone() })
     }
 
+    /// The model as workers of this revision run it, its own or those on trial; `None` where neither do.
+    pub fn of_revision(self: &Arc<Self>, revision: Revision) -> Option<Arc<Self>> {
+        if self.revision() == revision {
+            return Some(Arc::clone(self));
+        }
+        self.on_trial().filter(|trial| trial.revision() == revision).map(Arc::new)
+    }
+
     /// A hash of all that a running worker depends on (name, source, digest, engine settings, adapters, memory and
     /// accelerators, not the counts, rules and further names).
     /// Workers of another revision are replaced. FNV-1a over 64 bits, folded to 32: it names, it does not protect.
@@ -337,7 +312,11 @@ mod tests {
             Some(Canary { weight: 10, engine: EngineSettings { slots: Some(2), ..EngineSettings::default() } });
         let mut promoted = spec();
         promoted.engine.slots = Some(2);
-        assert_eq!(trial.on_trial(), Some(promoted));
+        assert_eq!(trial.on_trial(), Some(promoted.clone()));
+        let trial = Arc::new(trial);
+        assert_eq!(trial.of_revision(spec().revision()), Some(trial.clone()));
+        assert_eq!(trial.of_revision(promoted.revision()), Some(Arc::new(promoted)));
+        assert_eq!(trial.of_revision(Revision(0)), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::infra::Infra;
 use crate::model::ModelSpec;
 use crate::news::send_if_new;
 use crate::node::Inventory;
-use crate::placement::{Placement, Wanted};
+use crate::placement::{Placement, Trial, Wanted};
 use crate::plan::{Action, Plan, StartWorker};
 use crate::secret::Credentials;
 use crate::source::ModelSource;
@@ -170,10 +170,14 @@ impl Reconciler {
         for model in desired.values() {
             memory.inspections.begin_due(&self.source, &model.spec, now);
         }
-        let wanted = |spec: &Arc<ModelSpec>| Wanted {
-            spec: Arc::clone(spec),
-            memory: memory.promise(spec),
-            spare: memory.scaling.spare(&spec.name),
+        let wanted = |spec: &Arc<ModelSpec>| {
+            let trial = |spec: ModelSpec| Trial { memory: memory.promise(&spec), spec: Arc::new(spec) };
+            Wanted {
+                spec: Arc::clone(spec),
+                memory: memory.promise(spec),
+                trial: spec.on_trial().map(trial),
+                spare: memory.scaling.spare(&spec.name),
+            }
         };
         let mut wanted: Vec<Wanted> = desired.values().map(|model| wanted(&model.spec)).collect();
         // A stable sort: those of one priority stay in the order of their names.
@@ -205,11 +209,10 @@ impl Memory {
         let correction = |worker: &Arc<Worker>| {
             let spec = &desired.get(&worker.model)?.spec;
             let known = self.credentials.get(&worker.id).unwrap_or(&None);
-            let due = spec.revision() == worker.revision && *known != spec.credentials && !planned.contains(&worker.id);
-            due.then(|| {
-                let (spec, node) = (Arc::clone(spec), worker.node.clone());
-                Action::Start(StartWorker { worker: worker.id.clone(), spec, node, memory: worker.memory })
-            })
+            let due = *known != spec.credentials && !planned.contains(&worker.id);
+            let spec = spec.of_revision(worker.revision).filter(|_| due)?;
+            let (id, node) = (worker.id.clone(), worker.node.clone());
+            Some(Action::Start(StartWorker { worker: id, spec, node, memory: worker.memory }))
         };
         inventory.workers.values().filter(failed).filter_map(correction).collect()
     }

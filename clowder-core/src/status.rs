@@ -1,7 +1,7 @@
 //! How a desired model fares, for its user.
 
 use crate::gguf::GgufFacts;
-use crate::model::{ModelName, ModelSpec};
+use crate::model::{ModelName, ModelSpec, Revision};
 use crate::worker::Worker;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ pub enum ModelPhase {
     Starting,
     /// Serves, with as many workers as asked.
     Ready,
-    /// Serves, with fewer workers than asked or with an older revision among them.
+    /// Serves, with fewer workers than asked, be it on trial, or with an older revision among them.
     Degraded,
     /// Does not serve, and needs somebody.
     Failed,
@@ -53,6 +53,32 @@ impl ModelStatus {
     /// Workers that serve.
     pub fn ready(&self) -> usize {
         self.workers.iter().filter(|worker| worker.serving().is_some()).count()
+    }
+
+    /// How its settings on trial fare, where there are any.
+    pub fn trial(&self) -> Option<TrialStatus> {
+        TrialStatus::of(&self.spec, self.spec.replicas, &self.workers)
+    }
+}
+
+/// How settings on trial fare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrialStatus {
+    /// The revision of workers that run under them.
+    pub revision: Revision,
+    /// How many workers shall.
+    pub replicas: u32,
+    /// How many of them serve.
+    pub ready: u32,
+}
+
+impl TrialStatus {
+    /// That of a model of so many replicas, by its workers; `None` where it has nothing on trial.
+    pub fn of<'w>(spec: &ModelSpec, replicas: u32, workers: impl IntoIterator<Item = &'w Arc<Worker>>) -> Option<Self> {
+        let revision = spec.on_trial()?.revision();
+        let serves = |worker: &&Arc<Worker>| worker.revision == revision && worker.serving().is_some();
+        let ready = u32::try_from(workers.into_iter().filter(serves).count()).unwrap_or(u32::MAX);
+        Some(Self { revision, replicas: spec.rollout.shares(replicas).trial, ready })
     }
 }
 

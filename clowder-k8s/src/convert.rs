@@ -395,7 +395,7 @@ mod tests {
             (refused(|spec| spec.digest = Some("md5:0".into())), "spec.digest: \"md5:0\" is no digest"),
             (
                 refused(|spec| {
-                    spec.engine.draft = Some(model::Draft { source: "x".into(), digest: None, tokens: None })
+                    spec.engine.draft = Some(model::Draft { source: "x".into(), digest: None, tokens: None });
                 }),
                 "spec.engine.draft: \"x\" has no scheme",
             ),

@@ -1,6 +1,7 @@
-//! The parts of a status: what a model's file says, and how each worker fares.
+//! The parts of a status: what a model's file says, how its trial fares, and how each worker does.
 
 use clowder_core::gguf::{GgufFacts, GgufKind};
+use clowder_core::status::TrialStatus;
 use clowder_core::store::FetchProgress;
 use clowder_core::worker::{Worker, WorkerState};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -8,6 +9,27 @@ use serde::{Deserialize, Serialize};
 
 /// The longest text kept of a worker or a file, in characters.
 const MAX_TEXT: usize = 256;
+
+/// How settings on trial fare.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CanaryStatus {
+    /// The revision of the workers that run under them, as it stands in their names.
+    pub revision: String,
+    /// Workers that there shall be.
+    #[schemars(range(min = 0, max = i32::MAX), extend("format" = "int32"))]
+    pub replicas: u32,
+    /// Workers that serve.
+    #[schemars(range(min = 0, max = i32::MAX), extend("format" = "int32"))]
+    pub ready: u32,
+}
+
+impl From<TrialStatus> for CanaryStatus {
+    fn from(trial: TrialStatus) -> Self {
+        let most = i32::MAX.unsigned_abs();
+        let TrialStatus { revision, replicas, ready } = trial;
+        Self { revision: revision.to_string(), replicas: replicas.min(most), ready: ready.min(most) }
+    }
+}
 
 /// What a model's file says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -2,7 +2,7 @@
 
 use crate::convert::InvalidModel;
 use crate::details::count;
-pub use crate::details::{Facts, FetchStatus, WorkerStatus};
+pub use crate::details::{CanaryStatus, Facts, FetchStatus, WorkerStatus};
 use clowder_core::status::{ModelPhase, ModelStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
@@ -41,6 +41,10 @@ pub struct Status {
     /// Workers that serve.
     #[schemars(range(min = 0, max = i32::MAX), extend("format" = "int32"))]
     pub ready: u32,
+    /// How the settings on trial fare, where spec.rollout.canary has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "CanaryStatus")]
+    pub canary: Option<CanaryStatus>,
     /// The generation of the resource that this status speaks of.
     pub observed_generation: i64,
     /// Bytes of memory that one worker takes.
@@ -77,7 +81,7 @@ pub enum Phase {
     Starting,
     /// Serves, with as many workers as asked.
     Ready,
-    /// Serves, with fewer workers than asked or with an older revision among them.
+    /// Serves, with fewer workers than asked, be it on trial, or with an older revision among them.
     Degraded,
     /// Does not serve, and needs somebody.
     Failed,
@@ -184,6 +188,7 @@ impl Status {
             desired_replicas: Some(model.spec.replicas.min(i32::MAX.unsigned_abs())),
             replicas: saturated(model.workers.len()),
             ready: saturated(model.ready()),
+            canary: model.trial().map(CanaryStatus::from),
             observed_generation: i64::try_from(model.generation).unwrap_or(i64::MAX),
             memory: model.memory.map(|memory| memory.min(i64::MAX.unsigned_abs())),
             facts: model.facts.as_deref().map(Facts::from),
@@ -200,6 +205,7 @@ impl Status {
             desired_replicas: None,
             replicas: 0,
             ready: 0,
+            canary: None,
             observed_generation: 0,
             memory: None,
             facts: None,
@@ -304,6 +310,7 @@ fn brief(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clowder_core::model::{Canary, EngineSettings};
     use clowder_core::worker::{Worker, WorkerState};
     use clowder_core::{ModelSpec, Secret};
     use k8s_openapi::jiff::Timestamp;
@@ -355,6 +362,23 @@ mod tests {
         });
         assert_eq!(text, expected);
         assert_eq!(serde_json::from_value::<Status>(expected).unwrap(), status);
+    }
+
+    #[test]
+    fn a_trial_is_counted_apart() {
+        let mut model = model(ModelPhase::Degraded, Some("on trial: no room"));
+        assert_eq!(Status::observed(&model, None, &at(1)).canary, None);
+        let spec = Arc::make_mut(&mut model.spec);
+        spec.rollout.canary = Some(Canary { weight: 10, engine: EngineSettings::default() });
+        spec.engine.slots = Some(2);
+        let revision = spec.on_trial().unwrap().revision();
+        let canary = |ready| Some(CanaryStatus { revision: revision.to_string(), replicas: 1, ready });
+        assert_eq!(Status::observed(&model, None, &at(1)).canary, canary(0));
+        Arc::make_mut(&mut model.workers[0]).revision = revision;
+        let status = Status::observed(&model, None, &at(1));
+        assert_eq!((status.ready, status.canary.clone()), (1, canary(1)));
+        let text = serde_json::to_value(&status).unwrap();
+        assert_eq!(serde_json::from_value::<Status>(text).unwrap(), status);
     }
 
     #[test]

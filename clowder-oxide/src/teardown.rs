@@ -195,3 +195,86 @@ async fn take(rack: &Rack, seen: &Seen, removal: &Removal) -> Result<(), OxideEr
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::tests::spec;
+    use crate::observe::{SeenDisk, SeenFloatingIp, SeenInstance, SeenSnapshot};
+    use crate::owner::Part;
+
+    fn tag(cluster: &str) -> Option<Tag> {
+        Some(Tag { cluster: cluster.parse().unwrap(), part: Part::Servers })
+    }
+
+    fn instance(id: u128, tag: Option<Tag>, state: InstanceState) -> SeenInstance {
+        let name = "clowder-worker-0".to_owned();
+        SeenInstance { id: Uuid::from_u128(id), name, tag, state, vcpus: 1, memory: 1 }
+    }
+
+    fn disk(id: u128, tag: Option<Tag>, state: DiskState) -> SeenDisk {
+        SeenDisk { id: Uuid::from_u128(id), name: format!("d{id}"), tag, state }
+    }
+
+    fn left(seen: &Seen) -> Vec<String> {
+        let left = leftovers(seen, &Cluster::new(spec()).unwrap());
+        left.removals
+            .iter()
+            .map(ToString::to_string)
+            .chain(left.waiting.iter().map(|name| format!("wait for {name}")))
+            .collect()
+    }
+
+    #[test]
+    fn what_bears_no_tag_or_anothers_stays_whatever_it_is_called() {
+        let snapshot = SeenSnapshot {
+            id: Uuid::from_u128(9),
+            name: "s".to_owned(),
+            disk: Uuid::from_u128(1),
+            state: SnapshotState::Ready,
+        };
+        for tag in [None, tag("other")] {
+            let seen = Seen {
+                project: true,
+                instances: vec![instance(1, tag.clone(), InstanceState::Running)],
+                disks: vec![disk(1, tag.clone(), DiskState::Detached)],
+                snapshots: vec![snapshot.clone()],
+                floating_ips: vec![SeenFloatingIp {
+                    id: Uuid::from_u128(1),
+                    name: "clowder-home-api".to_owned(),
+                    tag: tag.clone(),
+                    ip: "203.0.113.7".parse().unwrap(),
+                    instance: None,
+                }],
+                groups: vec![("clowder-home-servers".to_owned(), tag)],
+                ..Seen::default()
+            };
+            assert_eq!(left(&seen), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn each_thing_goes_by_the_step_that_its_state_takes() {
+        for (state, step) in [
+            (InstanceState::Running, Some("stop clowder-worker-0")),
+            (InstanceState::Starting, Some("stop clowder-worker-0")),
+            (InstanceState::Stopping, Some("wait for clowder-worker-0")),
+            (InstanceState::Stopped, Some("delete clowder-worker-0")),
+            (InstanceState::Failed, Some("delete clowder-worker-0")),
+            (InstanceState::Destroyed, None),
+        ] {
+            let seen = Seen { instances: vec![instance(1, tag("home"), state)], ..Seen::default() };
+            assert_eq!(left(&seen), step.map(str::to_owned).into_iter().collect::<Vec<_>>(), "{state}");
+        }
+        for (state, step) in [
+            (DiskState::Detached, Some("delete disk d1")),
+            (DiskState::Attached(Uuid::nil()), Some("wait for d1")),
+            (DiskState::ImportingFromBulkWrites, Some("end the unfinished import to disk d1")),
+            (DiskState::ImportReady, Some("give up the unfinished import to disk d1")),
+            (DiskState::Destroyed, None),
+        ] {
+            let seen = Seen { disks: vec![disk(1, tag("home"), state)], ..Seen::default() };
+            assert_eq!(left(&seen), step.map(str::to_owned).into_iter().collect::<Vec<_>>());
+        }
+    }
+}

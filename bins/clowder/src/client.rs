@@ -4,7 +4,7 @@ mod chat;
 mod views;
 
 pub(crate) use chat::{ChatPart, ChatRequest, Message, Usage};
-pub(crate) use views::{ModelView, NodeView, WorkerView};
+pub(crate) use views::{CanaryView, ModelView, NodeView, WorkerView};
 
 use crate::context::is_loopback;
 use crate::exit::Error;

@@ -259,9 +259,9 @@ fn running(spec: &ModelSpec, inventory: &Inventory) -> u32 {
     let stays = |worker: &&std::sync::Arc<Worker>| {
         worker.model == spec.name && worker.state.is_live() && !spec.retire.contains(&worker.id)
     };
-    let revision = spec.revision();
-    let (current, old): (Vec<_>, Vec<_>) =
-        inventory.workers.values().filter(stays).partition(|worker| worker.revision == revision);
+    let (own, trial) = (spec.revision(), spec.on_trial().map(|trial| trial.revision()));
+    let is_wanted = |worker: &&std::sync::Arc<Worker>| worker.revision == own || Some(worker.revision) == trial;
+    let (current, old): (Vec<_>, Vec<_>) = inventory.workers.values().filter(stays).partition(is_wanted);
     u32::try_from(current.len().max(old.len())).unwrap_or(u32::MAX)
 }
 

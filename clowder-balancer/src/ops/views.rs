@@ -3,12 +3,12 @@
 use crate::directory::Snapshot;
 use clowder_core::autoscale::Autoscaling;
 use clowder_core::gguf::GgufFacts;
-use clowder_core::model::{Adapter, CacheRules, EngineSettings, PlacementRules, Rollout};
+use clowder_core::model::{Adapter, CacheRules, EngineSettings, PlacementRules, Revision, Rollout};
 use clowder_core::node::Capacity;
 use clowder_core::source::Digest;
-use clowder_core::status::ModelPhase;
+use clowder_core::status::{ModelPhase, TrialStatus};
 use clowder_core::store::CachedModel;
-use clowder_core::{ModelName, ModelUrl, Node, NodeName, Worker, WorkerId};
+use clowder_core::{ModelName, ModelSpec, ModelUrl, Node, NodeName, Worker, WorkerId};
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -49,6 +49,8 @@ pub(super) struct ModelView {
     replicas: u32,
     autoscaling: Option<Autoscaling>,
     ready: usize,
+    /// How the settings on trial fare, which `rollout` has.
+    canary: Option<CanaryView>,
     phase: ModelPhase,
     reason: Option<String>,
     generation: u64,
@@ -62,6 +64,27 @@ pub(super) struct ModelView {
     cache: CacheRules,
     facts: Option<GgufFacts>,
     workers: Vec<WorkerView>,
+}
+
+/// How settings on trial fare.
+#[derive(Serialize)]
+struct CanaryView {
+    /// Requests of a hundred that go to its workers.
+    weight: u8,
+    /// The revision of its workers.
+    revision: Revision,
+    /// Workers that there shall be.
+    replicas: u32,
+    ready: u32,
+}
+
+impl CanaryView {
+    /// `None` where nothing is on trial.
+    fn new(spec: &ModelSpec, replicas: u32, workers: &[&Arc<Worker>]) -> Option<Self> {
+        let weight = spec.rollout.canary.as_ref()?.weight;
+        let TrialStatus { revision, replicas, ready } = TrialStatus::of(spec, replicas, workers.iter().copied())?;
+        Some(Self { weight, revision, replicas, ready })
+    }
 }
 
 impl ModelView {
@@ -97,6 +120,7 @@ impl ModelView {
             replicas,
             autoscaling: spec.autoscaling,
             ready,
+            canary: CanaryView::new(spec, replicas, &workers),
             phase,
             reason,
             generation: desired.generation,

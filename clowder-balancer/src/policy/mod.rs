@@ -11,6 +11,7 @@ pub use fingerprint::{Block, Fingerprint, FingerprintBuilder};
 pub use least_load::LeastLoad;
 pub use power_of_two::PowerOfTwo;
 pub use prefix::Prefix;
+pub(crate) use recent::Recent;
 pub use round_robin::RoundRobin;
 
 pub use crate::endpoint::WorkerKey;

@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
-/// The blocks that one worker most likely still has in its KV cache.
+/// Such as the blocks that one worker most likely still has in its KV cache.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
+pub(crate) struct Recent {
     /// Each hash with the time of its last touch.
     touched: HashMap<u64, u64>,
     /// Touches in order; those that a later touch outdated are skipped when they come up.
@@ -13,12 +13,12 @@ pub(super) struct Recent {
 }
 
 impl Recent {
-    pub(super) fn contains(&self, hash: u64) -> bool {
+    pub(crate) fn contains(&self, hash: u64) -> bool {
         self.touched.contains_key(&hash)
     }
 
     /// Adds or renews a hash, and forgets until at most `capacity` are left.
-    pub(super) fn touch(&mut self, hash: u64, capacity: usize) {
+    pub(crate) fn touch(&mut self, hash: u64, capacity: usize) {
         self.now += 1;
         self.touched.insert(hash, self.now);
         self.order.push_back((hash, self.now));

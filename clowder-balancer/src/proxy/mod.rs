@@ -11,7 +11,7 @@ pub(crate) use attempt::client;
 use crate::admission::{Permit, Place};
 use crate::config::{Limits, Timeouts};
 use crate::error::ApiError;
-use crate::metrics::{Metrics, Outcome, Record};
+use crate::metrics::{Outcome, Record};
 use crate::request::ValidRequest;
 use crate::routing::{Lease, Router};
 use attempt::{Answer, Failure};
@@ -21,7 +21,6 @@ use axum::response::{IntoResponse, Response};
 use body::{AnswerBody, Held};
 use clowder_core::chain;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -32,7 +31,6 @@ pub(crate) struct Proxy {
     pub(crate) router: Router,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
-    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Proxy {
@@ -48,7 +46,7 @@ impl Proxy {
         mut record: Record,
     ) -> Response {
         let mut waited = Duration::ZERO;
-        match self.answer(request, client_headers, place, &mut waited).await {
+        match self.answer(request, client_headers, place, &mut waited, &mut record).await {
             Ok((answer, lease, permit)) => {
                 let mut response = respond(answer, lease, permit, record);
                 if !waited.is_zero() {
@@ -70,12 +68,14 @@ impl Proxy {
         client_headers: &HeaderMap,
         place: Place,
         waited: &mut Duration,
+        record: &mut Record,
     ) -> Result<(Answer, Lease, Permit), ApiError> {
         let mut deadline = Instant::now() + self.timeouts.worker_wait;
         let mut lease = timed(self.router.lease(&request.model, &request.prompt, deadline), waited).await?;
         let permit = timed(place.admit(deadline), waited).await?;
         let mut attempts = 0;
         loop {
+            record.of_group(lease.group);
             let endpoint = &lease.load.endpoint;
             let failure = match attempt::send(&self.client, endpoint, request, client_headers).await {
                 Ok(answer) => {
@@ -110,7 +110,7 @@ impl Proxy {
                 }
                 _ => endpoint.failed(self.timeouts.backoff),
             }
-            self.metrics.retry(cause);
+            record.retry(cause);
             drop(lease);
             lease = timed(self.router.lease(&request.model, &request.prompt, deadline), waited).await?;
         }

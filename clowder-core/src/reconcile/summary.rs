@@ -5,8 +5,8 @@ use crate::chain;
 use crate::desired::{DesiredModel, DesiredModels};
 use crate::model::ModelName;
 use crate::node::Inventory;
-use crate::plan::{Action, Cause, Plan};
-use crate::status::{ModelPhase, ModelStatus, ModelStatuses};
+use crate::plan::{Action, Cause, Plan, Unplaced};
+use crate::status::{ModelPhase, ModelStatus, ModelStatuses, TrialStatus};
 use crate::worker::{Worker, WorkerState};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +15,9 @@ use std::sync::Arc;
 /// none that serves counts as failed.
 const LONG_WAIT: u64 = 5_000;
 
+/// What the reason begins with that concerns workers on trial alone.
+const ON_TRIAL: &str = "on trial: ";
+
 pub(super) fn statuses(desired: &DesiredModels, inventory: &Inventory, plan: &Plan, memory: &Memory) -> ModelStatuses {
     let mut found: HashMap<&ModelName, Found<'_>> = HashMap::new();
     for worker in inventory.workers.values() {
@@ -22,7 +25,7 @@ pub(super) fn statuses(desired: &DesiredModels, inventory: &Inventory, plan: &Pl
     }
     for unplaced in &plan.unplaced {
         let found = found.entry(&unplaced.spec.name).or_default();
-        found.unplaced.get_or_insert(&unplaced.reason);
+        found.unplaced.get_or_insert_with(|| told(unplaced, desired));
         found.changes |= unplaced.cause == Cause::Leaving;
     }
     for action in &plan.actions {
@@ -46,11 +49,17 @@ pub(super) fn statuses(desired: &DesiredModels, inventory: &Inventory, plan: &Pl
     desired.iter().map(status).collect()
 }
 
+/// Why replicas have no place, and whether they are on trial.
+fn told(unplaced: &Unplaced, desired: &DesiredModels) -> String {
+    let own = desired.get(&unplaced.spec.name).is_none_or(|model| model.spec.engine == unplaced.spec.engine);
+    format!("{}{}", if own { "" } else { ON_TRIAL }, unplaced.reason)
+}
+
 /// What one round found of a model.
 #[derive(Default)]
 struct Found<'a> {
     workers: Vec<Arc<Worker>>,
-    unplaced: Option<&'a str>,
+    unplaced: Option<String>,
     not_applied: Option<&'a str>,
     /// Whether the plan does something for it, or knows that it will.
     changes: bool,
@@ -76,12 +85,14 @@ fn is_moving(found: &Found<'_>, inventory: &Inventory) -> bool {
 fn status(model: &DesiredModel, found: Found<'_>, memory: &Memory) -> ModelStatus {
     let spec = &model.spec;
     let Found { workers, unplaced, not_applied, moving, .. } = found;
+    let trial = TrialStatus::of(spec, spec.replicas, &workers);
     let refused = memory.inspections.refusal(spec);
     let reason = refused
         .map(|error| chain(error))
-        .or_else(|| unplaced.or(not_applied).map(str::to_owned))
-        .or_else(|| workers.iter().find_map(|worker| worker.state.reason().map(str::to_owned)));
-    let phase = phase(model, &workers, refused.is_some_and(|error| !error.is_transient()));
+        .or_else(|| unplaced.or_else(|| not_applied.map(str::to_owned)))
+        .or_else(|| reason(&workers, trial.as_ref()))
+        .or_else(|| Some(format!("{ON_TRIAL}{}", chain(memory.inspections.refusal(&spec.on_trial()?)?))));
+    let phase = phase(model, trial.as_ref(), &workers, refused.is_some_and(|error| !error.is_transient()));
     ModelStatus {
         spec: Arc::clone(spec),
         generation: model.generation,
@@ -94,9 +105,26 @@ fn status(model: &DesiredModel, found: Found<'_>, memory: &Memory) -> ModelStatu
     }
 }
 
-fn phase(model: &DesiredModel, workers: &[Arc<Worker>], refused_for_good: bool) -> ModelPhase {
-    let revision = model.spec.revision();
-    let serving = workers.iter().filter(|worker| worker.serving().is_some());
+/// Why a worker of a model does not serve; of those on trial, where no other has anything to say.
+fn reason(workers: &[Arc<Worker>], trial: Option<&TrialStatus>) -> Option<String> {
+    let (on_trial, others): (Vec<_>, Vec<_>) =
+        workers.iter().partition(|worker| trial.is_some_and(|trial| trial.revision == worker.revision));
+    let told = |workers: Vec<&Arc<Worker>>| workers.iter().find_map(|worker| worker.state.reason().map(str::to_owned));
+    told(others).or_else(|| told(on_trial).map(|reason| format!("{ON_TRIAL}{reason}")))
+}
+
+fn phase(
+    model: &DesiredModel,
+    trial: Option<&TrialStatus>,
+    workers: &[Arc<Worker>],
+    refused_for_good: bool,
+) -> ModelPhase {
+    let (revision, replicas) = (model.spec.revision(), model.spec.rollout.shares(model.spec.replicas).own);
+    let is_tried = trial.is_none_or(|trial| trial.ready >= trial.replicas);
+    // Those on trial are no reason to call the model failed.
+    let workers: Vec<&Arc<Worker>> =
+        workers.iter().filter(|worker| trial.is_none_or(|trial| trial.revision != worker.revision)).collect();
+    let serving = workers.iter().copied().filter(|worker| worker.serving().is_some());
     let (current, old): (Vec<_>, Vec<_>) = serving.partition(|worker| worker.revision == revision);
     let any = |test: fn(&WorkerState) -> bool| {
         workers.iter().any(|worker| worker.revision == revision && test(&worker.state))
@@ -105,11 +133,12 @@ fn phase(model: &DesiredModel, workers: &[Arc<Worker>], refused_for_good: bool) 
         (WorkerState::Backoff { retry_at_ms, .. }, Some(exit)) => retry_at_ms.saturating_sub(exit.at_ms) >= LONG_WAIT,
         _ => false,
     });
+    let serves = !old.is_empty() || !current.is_empty() || trial.is_some_and(|trial| trial.ready > 0);
     if model.spec.replicas == 0 {
         ModelPhase::Idle
-    } else if old.is_empty() && current.len() >= model.spec.replicas as usize {
+    } else if old.is_empty() && is_tried && current.len() >= replicas as usize {
         ModelPhase::Ready
-    } else if !old.is_empty() || !current.is_empty() {
+    } else if serves {
         ModelPhase::Degraded
     } else if refused_for_good || crashing || any(|state| matches!(state, WorkerState::Failed { .. })) {
         ModelPhase::Failed

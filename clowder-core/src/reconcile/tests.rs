@@ -11,6 +11,7 @@ use crate::{ModelName, ModelUrl};
 use tokio::task::JoinHandle;
 
 mod companions;
+mod trial;
 
 struct Cluster {
     desired: Arc<InMemoryDesired>,

@@ -175,7 +175,8 @@ impl Stocked {
 /// are there and the process is about to be started. `None` where it is not being fetched, or nobody says.
 fn fetching(worker: &Worker, desired: &DesiredModels, stocks: &Stocks) -> Option<WorkerState> {
     let WorkerState::Fetching(_) = worker.state else { return None };
-    let spec = &desired.get(&worker.model)?.spec;
+    let recorded = &desired.get(&worker.model)?.spec;
+    let spec = recorded.of_revision(worker.revision).unwrap_or_else(|| Arc::clone(recorded));
     let stock = stocks.told.get(&worker.node)?;
     let mut files = std::iter::once(&spec.source).chain(spec.companions().map(|(url, _)| url));
     match files.find(|file| !stock.complete.contains(file)) {

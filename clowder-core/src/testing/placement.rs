@@ -1,6 +1,6 @@
 //! For [`Placement`]: the suite.
 
-use crate::model::{AcceleratorRequest, ModelSpec};
+use crate::model::{AcceleratorRequest, Canary, EngineSettings, ModelSpec};
 use crate::node::{Accelerator, Inventory, Node, Openness};
 use crate::placement::{Placement, Wanted};
 use crate::plan::{Action, Plan};
@@ -24,6 +24,7 @@ pub fn conformance(placement: &dyn Placement) {
     replacement(placement);
     cordoned(placement);
     refused(placement);
+    trial(placement);
 }
 
 /// As many as asked for, as far as memory goes.
@@ -133,6 +134,28 @@ fn replacement(placement: &dyn Placement) {
         });
         let revision = changed.spec.revision();
         assert!(inventory.workers.len() == 2 && of(&inventory, "m").all(|worker| worker.revision == revision));
+    }
+}
+
+/// A trial has its share of the replicas, beside a single one too, and what serves serves on while it begins and ends.
+fn trial(placement: &dyn Placement) {
+    let canary = |weight| {
+        let engine = EngineSettings { slots: Some(7), ..EngineSettings::default() };
+        Some(Canary { weight, engine })
+    };
+    for (replicas, weight, expected) in [(1, 10, [1, 1]), (4, 10, [3, 1]), (4, 50, [2, 2])] {
+        let mut inventory = nodes([Node::with_memory("a", 100)]);
+        let model = |weight| [wanted("m", replicas, 10, |spec| spec.rollout.canary = weight)];
+        let tried = model(canary(weight));
+        let serve = |inventory: &Inventory| assert!(of(inventory, "m").count() >= replicas as usize);
+        settle(placement, &model(None), &mut inventory);
+        settle_with(placement, &tried, &mut inventory, serve);
+        let [own, on_trial] = [tried[0].spec.revision(), tried[0].trial.as_ref().expect("a trial").spec.revision()]
+            .map(|revision| of(&inventory, "m").filter(|worker| worker.revision == revision).count());
+        assert_eq!([own, on_trial], expected, "{weight} of 100 of {replicas}");
+        settle_with(placement, &model(None), &mut inventory, serve);
+        let own = of(&inventory, "m").filter(|worker| worker.revision == tried[0].spec.revision()).count();
+        assert_eq!((own, inventory.workers.len()), (replicas as usize, replicas as usize), "all are as before");
     }
 }
 

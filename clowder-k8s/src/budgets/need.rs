@@ -41,11 +41,11 @@ pub(super) fn needs(desired: &DesiredModels, statuses: &ModelStatuses) -> BTreeM
     counts.into_iter().map(|(slug, sum)| (slug, need(sum))).collect()
 }
 
-/// Workers that count: those there are, up to as many as are asked for. One that is on its way out counts until its
+/// Workers that count: those there are, up to as many as are asked for, those on trial among them. One that is on its way out counts until its
 /// replacement is there; a replica that finds no place does not, or no node of its model could be drained ever.
 fn counted(status: &ModelStatus) -> usize {
     let there = status.workers.iter().filter(|worker| worker.state != WorkerState::Stopped).count();
-    there.min(status.spec.replicas as usize)
+    there.min(status.spec.rollout.shares(status.spec.replicas).total() as usize)
 }
 
 /// The name of a label's budget.

@@ -18,6 +18,9 @@ pub(crate) struct ModelView {
     pub(crate) replicas: u32,
     /// Workers that do.
     pub(crate) ready: u32,
+    /// How its settings on trial fare.
+    #[serde(default)]
+    pub(crate) canary: Option<CanaryView>,
     /// Where it stands.
     pub(crate) phase: ModelPhase,
     /// Why it does not serve as asked.
@@ -60,6 +63,17 @@ impl ModelView {
             _ => "unknown",
         }
     }
+}
+
+/// Settings on trial.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct CanaryView {
+    /// Requests of a hundred that go to workers under them.
+    pub(crate) weight: u8,
+    /// Workers that shall run under them.
+    pub(crate) replicas: u32,
+    /// Workers that do, and serve.
+    pub(crate) ready: u32,
 }
 
 /// A worker, and how busy it is.

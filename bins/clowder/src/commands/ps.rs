@@ -1,6 +1,6 @@
 //! `clowder ps`: models and their workers.
 
-use crate::client::{ModelView, WorkerView};
+use crate::client::{CanaryView, ModelView, WorkerView};
 use crate::context::Context;
 use crate::exit::Error;
 use crate::output::{Output, ago, bytes, or_dash};
@@ -51,13 +51,18 @@ fn print_models<'a>(output: Output, models: impl Iterator<Item = &'a ModelView>)
             model.name.clone(),
             model.phase_word().to_owned(),
             format!("{}/{}", model.ready, model.replicas),
+            or_dash(model.canary.as_ref().map(canary)),
             or_dash(model.memory.map(bytes)),
             model.engine.slots().to_string(),
             model.source.clone(),
             or_dash(model.reason.as_deref()),
         ]
     });
-    output.table(&["MODEL", "PHASE", "READY", "MEMORY", "SLOTS", "SOURCE", "REASON"], &[2, 3, 4], rows.collect())
+    output.table(
+        &["MODEL", "PHASE", "READY", "CANARY", "MEMORY", "SLOTS", "SOURCE", "REASON"],
+        &[2, 3, 4, 5],
+        rows.collect(),
+    )
 }
 
 fn print_workers(output: Output, workers: &[&WorkerView]) -> Result<(), Error> {
@@ -78,6 +83,11 @@ fn print_workers(output: Output, workers: &[&WorkerView]) -> Result<(), Error> {
     });
     let header = ["WORKER", "NODE", "STATE", "BUSY", "RESTARTS", "MEMORY", "PID", "ENDPOINT", "LAST EXIT"];
     output.table(&header, &[3, 4, 5, 6], rows.collect())
+}
+
+/// Workers on trial, and their share of the requests.
+fn canary(canary: &CanaryView) -> String {
+    format!("{}/{} at {}%", canary.ready, canary.replicas, canary.weight)
 }
 
 fn state(view: &WorkerView) -> String {

@@ -40,43 +40,43 @@ fn find(words: &str, home: &TempDir, set: &[(&str, &str)]) -> Result<(String, St
 }
 
 #[track_caller]
-fn assert_found(found: Result<(String, String), String>, url: &str, token: &str) {
-    assert_eq!(found, Ok((url.to_owned(), token.to_owned())));
+fn assert_found(found: &Result<(String, String), String>, url: &str, token: &str) {
+    assert_eq!(*found, Ok((url.to_owned(), token.to_owned())));
 }
 
 #[test]
 fn flags_go_before_the_environment_and_that_before_the_files() {
     let full = home(Some(FILE), Some("default-profile = \"home\""));
-    assert_found(find("", &full, &[]), "https://rack.example.com", "oxide-token-home");
-    assert_found(find("", &full, &[("OXIDE_PROFILE", "twin")]), "https://away.example.com", "oxide-token-twin");
+    assert_found(&find("", &full, &[]), "https://rack.example.com", "oxide-token-home");
+    assert_found(&find("", &full, &[("OXIDE_PROFILE", "twin")]), "https://away.example.com", "oxide-token-twin");
     let named = [("OXIDE_HOST", "https://o.example.com"), ("OXIDE_TOKEN", "t")];
-    assert_found(find("", &full, &named), "https://o.example.com", "t");
+    assert_found(&find("", &full, &named), "https://o.example.com", "t");
     assert_found(
-        find("", &full, &[("OXIDE_HOST", "https://rack.example.com/")]),
+        &find("", &full, &[("OXIDE_HOST", "https://rack.example.com/")]),
         "https://rack.example.com",
         "oxide-token-home",
     );
     assert_found(
-        find("--oxide-profile away", &full, &[("OXIDE_TOKEN", "t")]),
+        &find("--oxide-profile away", &full, &[("OXIDE_TOKEN", "t")]),
         "https://away.example.com",
         "oxide-token-away",
     );
     let told = "--oxide-api-url https://x.example.com --oxide-token u";
-    assert_found(find(told, &full, &named), "https://x.example.com", "u");
+    assert_found(&find(told, &full, &named), "https://x.example.com", "u");
 }
 
 #[test]
 fn a_rack_without_a_token_is_looked_up_among_the_profiles() {
     let full = home(Some(FILE), None);
     assert_found(
-        find("--oxide-api-url https://rack.example.com", &full, &[]),
+        &find("--oxide-api-url https://rack.example.com", &full, &[]),
         "https://rack.example.com",
         "oxide-token-home",
     );
     // A token that the environment has for another rack is not sent to this one.
     let other = [("OXIDE_HOST", "https://o.example.com"), ("OXIDE_TOKEN", "t")];
     assert_found(
-        find("--oxide-api-url https://rack.example.com", &full, &other),
+        &find("--oxide-api-url https://rack.example.com", &full, &other),
         "https://rack.example.com",
         "oxide-token-home",
     );
@@ -87,7 +87,7 @@ fn a_rack_without_a_token_is_looked_up_among_the_profiles() {
     );
     let chosen = home(Some(FILE), Some("default-profile = \"twin\""));
     assert_found(
-        find("--oxide-api-url https://away.example.com", &chosen, &[]),
+        &find("--oxide-api-url https://away.example.com", &chosen, &[]),
         "https://away.example.com",
         "oxide-token-twin",
     );

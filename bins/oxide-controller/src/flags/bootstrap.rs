@@ -53,7 +53,7 @@ impl BootstrapFlags {
             pinned.source = source.clone();
         }
         if let Some(sha256) = sha256 {
-            pinned.sha256 = sha256.clone();
+            pinned.sha256 = *sha256;
         }
     }
 }

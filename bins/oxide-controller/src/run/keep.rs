@@ -36,7 +36,7 @@ impl Program {
         let _serving = AbortOnDropHandle::new(tokio::spawn(serving));
         let goes_on = async {
             self.connect(&secrets, &state, &server_told).await?;
-            self.move_in(status).await
+            Box::pin(self.move_in(status)).await
         };
         tokio::select! {
             error = reconciler.run() => Err(error.into()),
@@ -65,7 +65,7 @@ impl Program {
         let luggage = self.luggage()?;
         let client = self.access.client().map_err(Error::Keeping)?;
         self.kept.write_luggage(&client, &luggage.files()).await.map_err(Error::Keeping)?;
-        pivot(&self.access, &self.kept, image, &luggage, &self.typed).await?;
+        Box::pin(pivot(&self.access, &self.kept, image, &luggage, &self.typed)).await?;
         tracing::info!("the controller runs in the cluster: this one ends");
         Ok(())
     }

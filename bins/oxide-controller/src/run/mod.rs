@@ -43,7 +43,7 @@ pub(crate) async fn run(typed: Typed) -> Result<(), Error> {
     } else if program.typed.flags.controller.destroy.is_some() {
         program.destroy().await
     } else {
-        program.keep().await
+        Box::pin(program.keep()).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who goes so that another has room: the least valuable first, and nobody where it would not help.
 
+use super::group::Group;
 use super::place::Holder;
 use super::replicas::standing;
 use super::{Ask, Pin, PlaceIndex, Planning};
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashSet};
 /// What is lost with a worker: the more, the later it goes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Worth {
-    /// Of an earlier revision of the same model: it goes anyway.
+    /// Of another revision of the same model: it goes anyway.
     Replaced,
     /// Beyond what the demand for its model needs.
     Lingers,
@@ -26,7 +27,7 @@ type Clearable = BinaryHeap<Reverse<(Cost, PlaceIndex)>>;
 
 impl<'a> Planning<'a> {
     /// Lets workers go for these replicas, each where that costs least, and promises them the room. Returns the replicas for
-    /// which nothing does. `old` are workers of the model's earlier revision that may go for a new one.
+    /// which nothing does. `old` are workers of other revisions of the model that may go for a new one.
     pub(super) fn clear(&mut self, ask: &Ask<'a>, replicas: &[Pin<'a>], old: &[&'a Worker]) -> Vec<Pin<'a>> {
         let old: HashSet<&WorkerId> = old.iter().map(|worker| &worker.id).collect();
         let mut anywhere: Option<Clearable> = None;
@@ -83,7 +84,7 @@ impl<'a> Planning<'a> {
         if !place.fits_without(&ask.need, place.holders().iter().filter(may_go).map(|holder| &holder.need)) {
             return None;
         }
-        let there = |holder: &'_ Holder<'a>| Some((holder.worker?, holder.model?, holder.need));
+        let there = |holder: &'_ Holder<'a>| Some((holder.worker?, holder.group?, holder.need));
         let mut there: Vec<_> = place.holders().iter().filter(may_go).filter_map(there).collect();
         there.sort_unstable_by(|(a, ..), (b, ..)| {
             let rank = |worker: &Worker| Reverse((standing(&worker.state), worker.memory));
@@ -91,9 +92,9 @@ impl<'a> Planning<'a> {
         });
         let mut linger: BTreeMap<usize, u32> = BTreeMap::new();
         let mut in_turn = Vec::new();
-        for (worker, model, need) in there {
-            let lingering = linger.entry(model).or_insert(self.models[model].lingering);
-            let priority = self.models[model].wanted.spec.priority;
+        for (worker, group, need) in there {
+            let lingering = linger.entry(group).or_insert(self.groups[group].lingering);
+            let priority = self.groups[group].spec.priority;
             let worth = if old.contains(&worker.id) {
                 Worth::Replaced
             } else if *lingering > 0 {
@@ -104,7 +105,7 @@ impl<'a> Planning<'a> {
             } else {
                 continue;
             };
-            in_turn.push(((worth, model, worker), need));
+            in_turn.push(((worth, group, worker), need));
         }
         in_turn.sort_by_key(|&((worth, ..), _)| worth);
         place.first_enough(&ask.need, &in_turn)
@@ -112,17 +113,15 @@ impl<'a> Planning<'a> {
 
     /// Whether a worker may go at all: of its kind not more than so many, perhaps.
     fn may_go(&self, ask: &Ask<'a>, holder: &Holder<'a>, old: &HashSet<&WorkerId>) -> bool {
-        let (Some(worker), Some(model)) = (holder.worker, holder.model) else { return false };
-        if model == ask.model {
-            return old.contains(&worker.id);
-        }
-        self.models[model].lingering > 0 || self.models[model].wanted.spec.priority < ask.spec.priority
+        let (Some(worker), Some(group)) = (holder.worker, holder.group) else { return false };
+        let Group { lingering, spec, .. } = &self.groups[group];
+        old.contains(&worker.id) || (group != ask.group && (*lingering > 0 || spec.priority < ask.spec.priority))
     }
 
     fn evict(&mut self, ask: &Ask<'a>, at: PlaceIndex, victims: &[(Worth, usize, &'a Worker)]) {
-        for &(worth, model, worker) in victims {
+        for &(worth, group, worker) in victims {
             if worth == Worth::Lingers {
-                self.models[model].lingering -= 1;
+                self.groups[group].lingering -= 1;
             }
             self.stop(worker);
         }

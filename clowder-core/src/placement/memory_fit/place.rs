@@ -59,8 +59,8 @@ impl<'a> Load<'a> {
 
 /// One that will have a share of a node once those that leave are gone.
 pub(super) struct Holder<'a> {
-    /// Its model, by its place in the order of planning; `None` for one that nobody wants.
-    pub(super) model: Option<usize>,
+    /// Its group, by its place in the order of planning; `None` for one that nobody wants.
+    pub(super) group: Option<usize>,
     /// Its share.
     pub(super) need: Need<'a>,
     /// What can be asked to go; `None` for one that is only planned.

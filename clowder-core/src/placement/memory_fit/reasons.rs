@@ -1,5 +1,6 @@
 //! Why a replica has no place.
 
+use super::fill::carries;
 use super::place::Need;
 use super::{Ask, Pin, PlaceIndex, Planning};
 use crate::plan::{Cause, Unplaced};
@@ -8,8 +9,8 @@ use std::sync::Arc;
 
 /// What one waits for that is promised the room of others.
 const LEAVING: &str = "it waits for the memory of workers that are on their way out";
-/// What one waits for whose room those of the earlier revision have.
-const IN_TURN: &str = "it waits for a worker of the earlier revision to make room";
+/// What one waits for whose room those of another revision have.
+const IN_TURN: &str = "it waits for a worker of another revision to make room";
 
 /// What the node of a worker says that says nothing else.
 const REFUSED: &str = "its node has no room for it";
@@ -48,13 +49,13 @@ impl<'a> Planning<'a> {
             None if self.places.is_empty() => return node("there are no nodes".to_owned()),
             None => (0..self.places.len()).collect(),
         };
-        if !allowed.iter().any(|&at| super::carries(self.places[at].node, ask.spec)) {
+        if !allowed.iter().any(|&at| carries(self.places[at].node, ask.spec)) {
             let labels: Vec<String> = ask.spec.placement.selector.iter().map(|(k, v)| format!("{k}={v}")).collect();
             return node(format!("no node carries {}", labels.join(", ")));
         }
         let takes = |&at: &PlaceIndex| {
             let node = self.places[at].node;
-            super::carries(node, ask.spec).then(|| (node.is_schedulable(), node.is_open_to(ask.need.accelerators)))
+            carries(node, ask.spec).then(|| (node.is_schedulable(), node.is_open_to(ask.need.accelerators)))
         };
         let (open, closed): (Vec<PlaceIndex>, Vec<PlaceIndex>) = allowed.into_iter().partition(|&at| ask.is_open(at));
         // A node that would take it is none that is open because it refused a worker.
@@ -70,7 +71,7 @@ impl<'a> Planning<'a> {
         let with_accelerators = || open.iter().filter(|&&at| self.places[at].has_accelerators(&ask.need));
         let lacks_accelerators = with_accelerators().next().is_none();
         let cause = if lacks_accelerators { Cause::Accelerators } else { Cause::Memory };
-        let any_above = self.models.first().is_some_and(|first| first.wanted.spec.priority > ask.spec.priority);
+        let any_above = self.groups.first().is_some_and(|first| first.spec.priority > ask.spec.priority);
         if any_above && open.iter().any(|&at| self.is_outranked(ask, at)) {
             let what = if lacks_accelerators { "its accelerators are" } else { "its memory is" };
             return (cause, format!("{what} taken by models of higher priority"));
@@ -90,9 +91,9 @@ impl<'a> Planning<'a> {
 
     /// Whether a worker would fit on a node but for those of models of higher priority.
     fn is_outranked(&self, ask: &Ask<'a>, at: PlaceIndex) -> bool {
-        let above = |model: usize| self.models[model].wanted.spec.priority > ask.spec.priority;
+        let above = |group: usize| self.groups[group].spec.priority > ask.spec.priority;
         let place = &self.places[at];
-        let gone = place.holders().iter().filter(|holder| holder.model.is_some_and(above)).map(|holder| &holder.need);
+        let gone = place.holders().iter().filter(|holder| holder.group.is_some_and(above)).map(|holder| &holder.need);
         place.fits_without(&ask.need, gone)
     }
 }

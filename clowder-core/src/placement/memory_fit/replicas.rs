@@ -1,17 +1,20 @@
 //! Which workers of a model stay, and which replicas it lacks.
 
 use super::Pin;
+use super::group::Group;
 use crate::model::ModelSpec;
 use crate::node::{Inventory, NodeName};
 use crate::worker::{Worker, WorkerId, WorkerState};
 use std::collections::{HashMap, HashSet};
 
-/// The workers of the current revision, by what becomes of them.
+/// The workers of a group's revision, by what becomes of them.
 pub(super) struct Parted<'a> {
     /// They stay.
     pub(super) keep: Vec<&'a Worker>,
     /// They go.
     pub(super) go: Vec<&'a Worker>,
+    /// They serve and are more than there shall be, and may stand in for those of another group.
+    pub(super) beyond: Vec<&'a Worker>,
     /// They are on nodes that shall be empty, and stand in for those that will replace them.
     pub(super) moving: Vec<&'a Worker>,
     /// Their nodes have no room for them. They stay while a replica lacks a worker that serves: they may be taken after all, and
@@ -21,7 +24,7 @@ pub(super) struct Parted<'a> {
     pub(super) tries: usize,
 }
 
-/// How many nodes a model tries beside one for each replica: what no node takes is not to wait on all of them.
+/// How many nodes a group tries beside one for each replica: what no node takes is not to wait on all of them.
 const TRIES: usize = 4;
 
 /// How many refused workers stay while so many replicas lack one that serves.
@@ -32,18 +35,17 @@ fn most_refused(lacking: usize) -> usize {
     }
 }
 
-/// Parts the workers of the current revision, which are in the order of their names. One that is pinned to its node stays
+/// Parts the workers of a group's revision, which are in the order of their names. One that is pinned to its node stays
 /// there, cordoned, refused or not.
 pub(super) fn part<'a>(
-    spec: &'a ModelSpec,
+    group: &Group<'a>,
     mut current: Vec<&'a Worker>,
-    needed: u32,
     retire: &HashSet<&WorkerId>,
     is_cordoned: impl Fn(&Worker) -> bool,
 ) -> Parted<'a> {
     let retires = |worker: &Worker| retire.contains(&worker.id);
     current.sort_by_key(|worker| (retires(worker), standing(&worker.state)));
-    let mut pins = count(&spec.placement.pinned);
+    let mut pins = count(group.pinned);
     let (mut keep, mut rest) = (Vec::new(), Vec::new());
     for worker in current {
         match pins.get_mut(&worker.node).filter(|left| **left > 0) {
@@ -54,7 +56,7 @@ pub(super) fn part<'a>(
             _ => rest.push(worker),
         }
     }
-    let replicas = spec.replicas as usize;
+    let replicas = group.replicas as usize;
     let pinned_elsewhere: usize = pins.values().sum();
     let anywhere = replicas.saturating_sub(keep.len() + pinned_elsewhere);
     let mut go = keep.split_off(keep.len().min(replicas));
@@ -68,16 +70,17 @@ pub(super) fn part<'a>(
     let lacking = anywhere.saturating_sub(serving(&rest));
     go.extend(moving.split_off(moving.len().min(lacking)));
     keep.extend(rest);
-    let most = most_refused(lacking.min((needed as usize).saturating_sub(serving(&keep))));
+    let most = most_refused(lacking.min((group.needed as usize).saturating_sub(serving(&keep))));
     go.extend(refused.split_off(refused.len().min(most)));
     let tries = most - refused.len();
-    Parted { keep, go, moving, refused, tries }
+    let (beyond, go) = go.into_iter().partition(|worker| worker.state == WorkerState::Ready && !retires(worker));
+    Parted { keep, go, beyond, moving, refused, tries }
 }
 
-/// The workers of earlier revisions and those that are `moving`, parted into those that stay in place of `lacking` current ones
+/// The workers of other revisions and those that are `moving`, parted into those that stay in place of `lacking` current ones
 /// and those that go. Those that stay stand the worse the later they come.
 ///
-/// One of an earlier revision stays only if it serves: what it would come to is not wanted any more. One that is moving may be
+/// One of another revision stays only if it serves: what it would come to is not wanted any more. One that is moving may be
 /// about to serve what nothing else does.
 pub(super) fn part_old<'a>(
     old: Vec<&'a Worker>,
@@ -95,11 +98,11 @@ pub(super) fn part_old<'a>(
 }
 
 /// One entry for each replica that is missing: the node it is pinned to, if any. Pinned ones first.
-pub(super) fn missing<'a>(spec: &'a ModelSpec, needed: u32, keep: &[&Worker]) -> Vec<Pin<'a>> {
-    let lacking = (needed as usize).saturating_sub(keep.len());
+pub(super) fn missing<'a>(group: &Group<'a>, keep: &[&Worker]) -> Vec<Pin<'a>> {
+    let lacking = (group.needed as usize).saturating_sub(keep.len());
     let mut here = count(keep.iter().map(|worker| &worker.node));
     let mut missing = Vec::new();
-    for pin in &spec.placement.pinned {
+    for pin in group.pinned {
         match here.get_mut(pin).filter(|left| **left > 0) {
             Some(left) => *left -= 1,
             None => missing.push(Some(pin)),

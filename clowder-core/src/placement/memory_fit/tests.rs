@@ -1,8 +1,11 @@
 use super::*;
-use crate::node::Openness;
+use crate::model::ModelSpec;
+use crate::node::{Node, Openness};
 use crate::plan::Cause;
+use std::collections::{BTreeMap, BTreeSet};
 
 mod accelerators;
+mod canary;
 mod cordon;
 mod priority;
 mod refused;
@@ -41,6 +44,15 @@ fn carry_out(plan: &Plan, inventory: &mut Inventory) {
             }
             Action::Stop { worker } => drop(inventory.workers.remove(worker)),
         }
+    }
+}
+
+/// Does what the plan says, with each worker that starts in this state.
+fn carry_out_in(plan: &Plan, inventory: &mut Inventory, state: &WorkerState) {
+    let known: BTreeSet<WorkerId> = inventory.workers.keys().cloned().collect();
+    carry_out(plan, inventory);
+    for (_, worker) in inventory.workers.iter_mut().filter(|(id, _)| !known.contains(*id)) {
+        Arc::make_mut(worker).state = state.clone();
     }
 }
 

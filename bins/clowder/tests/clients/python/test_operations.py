@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import threading
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -100,6 +101,35 @@ def test_deploys_and_scaling_under_load(load):
     eventually("one kitten serves", lambda: ready("kitten", 1) and len(model("kitten")["workers"]) == 1)
     for name in ("from-file", "from-web"):
         operate("DELETE", f"/api/v1/models/{name}")
+
+
+def test_settings_on_trial_become_the_models_own_under_load(load):
+    before = model("kitten")
+    (own,) = before["workers"]
+    slots = before["engine"]["slots"]
+    operate("PATCH", "/api/v1/models/kitten", {"rollout": {"canary": {"weight": 30, "engine": {"slots": 2}}}})
+    eventually("one is on trial", lambda: ready("kitten", 2) and model("kitten")["canary"]["ready"] == 1)
+    tried = model("kitten")
+    (trial,) = [worker for worker in tried["workers"] if worker["revision"] == tried["canary"]["revision"]]
+    assert (trial["slots"], own["id"] in [worker["id"] for worker in tried["workers"]]) == (2, True), tried
+    shown = subprocess.run([CLOWDER, "ps"], capture_output=True, text=True, timeout=60).stdout
+    assert "1/1 at 30%" in shown, shown
+
+    def requests(group: str) -> int:
+        with urllib.request.urlopen(f"{BASE}/metrics", timeout=10) as page:
+            lines = page.read().decode().splitlines()
+        of = f'clowder_gateway_requests_total{{model="kitten",outcome="200",group="{group}"}} '
+        return sum(int(line.removeprefix(of)) for line in lines if line.startswith(of))
+
+    first = {group: requests(group) for group in ("own", "trial")}
+    eventually("requests on trial", lambda: requests("trial") - first["trial"] >= 6)
+    assert requests("own") > first["own"]
+    operate("PATCH", "/api/v1/models/kitten", {"engine": {"slots": 2}, "rollout": {"canary": None}})
+    eventually("it is the model's own", lambda: ready("kitten", 1) and len(model("kitten")["workers"]) == 1)
+    (promoted,) = model("kitten")["workers"]
+    assert (promoted["id"], promoted["pid"]) == (trial["id"], trial["pid"]), "it was not started again"
+    operate("PATCH", "/api/v1/models/kitten", {"engine": {"slots": slots}})
+    eventually("all is as before", lambda: ready("kitten", 1) and len(model("kitten")["workers"]) == 1)
 
 
 def test_a_model_sleeps_until_it_is_asked(client):

@@ -1,5 +1,6 @@
 //! Workers that their nodes have no room for, for what others than workers have there.
 
+use super::canary::{revision, serving, starts, trial};
 use super::*;
 
 fn refuse(inventory: &mut Inventory, worker: &WorkerId) {
@@ -72,6 +73,51 @@ fn a_rollout_that_is_refused_stops_no_more_of_the_old_ones() {
     let (tried, plan) = try_all(&[wanted(changed, 4 * GIB)], &mut inventory);
     assert_eq!((tried.len(), plan.actions), (1, vec![]));
     assert_eq!(inventory.workers.values().filter(|worker| worker.state == WorkerState::Ready).count(), 2);
+}
+
+#[test]
+fn those_on_trial_take_nothing_away_and_hold_nothing_up() {
+    let mut inventory = nodes(&[("a", 9 * GIB), ("b", 9 * GIB)]);
+    settle(&[wanted(trial(4, 1, None), GIB)], &mut inventory);
+    let (tried, plan) = try_all(&[wanted(trial(4, 1, Some((25, 2))), GIB)], &mut inventory);
+    assert_eq!((tried.len(), plan.actions, serving(&inventory, [1, 2])), (2, vec![], [4, 0]));
+    let Unplaced { spec, cause, replicas, .. } = &plan.unplaced[0];
+    assert_eq!((spec.revision(), *cause, *replicas), (revision(2), Cause::Refused, 1));
+    settle(&[wanted(trial(4, 3, Some((25, 2))), GIB)], &mut inventory);
+    assert_eq!(serving(&inventory, [3, 1]), [3, 1], "one stands in for the one on trial");
+    settle(&[wanted(trial(4, 3, None), GIB)], &mut inventory);
+    assert_eq!((serving(&inventory, [3, 1]), inventory.workers.len()), ([4, 0], 4), "they go with the trial");
+}
+
+#[test]
+fn a_node_that_refused_the_models_own_may_have_those_on_trial() {
+    let mut inventory = nodes(&[("a", 9 * GIB)]);
+    let model = [wanted(trial(1, 1, Some((50, 2))), GIB)];
+    let (own, on_trial) = (0, 1);
+    let plan = MemoryFit.plan(&model, &inventory);
+    assert_eq!(starts(&plan), [revision(1), revision(2)]);
+    carry_out(&plan, &mut inventory);
+    refuse(&mut inventory, plan.actions[own].worker());
+    let plan_then = MemoryFit.plan(&model, &inventory);
+    assert_eq!((plan_then.actions.len(), plan_then.unplaced[0].spec.revision()), (0, revision(1)));
+    inventory.workers.remove(plan.actions[on_trial].worker());
+    assert_eq!(starts(&MemoryFit.plan(&model, &inventory)), [revision(2)]);
+}
+
+#[test]
+fn one_on_trial_that_is_pinned_and_refused_is_waited_for_by_nobody() {
+    let mut inventory = nodes(&[("a", GIB), ("b", GIB)]);
+    let pinned = |own| {
+        let mut spec = trial(2, own, Some((50, 2)));
+        spec.placement.pinned = vec!["a".into(), "b".into()];
+        [wanted(spec, GIB)]
+    };
+    settle(&pinned(1), &mut inventory);
+    let on_trial = inventory.workers.values().find(|worker| worker.revision == revision(2)).unwrap().id.clone();
+    let worker = Arc::make_mut(inventory.workers.get_mut(&on_trial).unwrap());
+    (worker.state, worker.refused) = (WorkerState::Pending, true);
+    settle(&pinned(3), &mut inventory);
+    assert_eq!(serving(&inventory, [3, 1]), [1, 0]);
 }
 
 #[test]

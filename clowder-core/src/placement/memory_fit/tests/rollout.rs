@@ -9,15 +9,6 @@ fn changed(name: &str, replicas: u32, surge: Option<u32>) -> ModelSpec {
     changed
 }
 
-/// Does what the plan says, with each worker that starts in this state.
-fn carry_out_in(plan: &Plan, inventory: &mut Inventory, state: &WorkerState) {
-    let known: BTreeSet<WorkerId> = inventory.workers.keys().cloned().collect();
-    carry_out(plan, inventory);
-    for (_, worker) in inventory.workers.iter_mut().filter(|(id, _)| !known.contains(*id)) {
-        Arc::make_mut(worker).state = state.clone();
-    }
-}
-
 #[test]
 fn a_new_revision_serves_before_the_old_one_goes() {
     let mut inventory = nodes(&[("a", 9 * GIB)]);

@@ -1,7 +1,7 @@
 //! Whatever is wanted: the plan comes to an end, on the way to which no promise is broken.
 
 use super::*;
-use crate::model::AcceleratorRequest;
+use crate::model::{AcceleratorRequest, Canary, EngineSettings, Revision};
 use crate::node::{Accelerator, Openness};
 use proptest::prelude::*;
 
@@ -14,6 +14,8 @@ struct Sketch {
     spare: u32,
     revision: u32,
     surge: Option<u32>,
+    /// The weight, the revision and the memory of what is on trial.
+    canary: Option<(u8, u32, u64)>,
     gpus: Option<u32>,
     spread: bool,
     pinned: Option<usize>,
@@ -35,11 +37,13 @@ fn others() -> impl Strategy<Value = Vec<u64>> {
 }
 
 fn sketch() -> impl Strategy<Value = Sketch> {
-    let (count, some) = (0_u32..4, proptest::option::of(0_u32..2));
-    (count.clone(), 1_u64..6, -1_i32..2, 0_u32..3, 0_u32..2, some.clone(), some, any::<bool>(), 0_usize..12).prop_map(
-        |(replicas, memory, priority, spare, revision, surge, gpus, spread, pin)| {
+    let some = || proptest::option::of(0_u32..2);
+    let canary = proptest::option::of((1_u8..100, 0_u32..3, 1_u64..6));
+    let counts = (0_u32..5, 1_u64..6, -1_i32..2, 0_u32..3);
+    (counts, 0_u32..2, some(), canary, some(), any::<bool>(), 0_usize..12).prop_map(
+        |((replicas, memory, priority, spare), revision, surge, canary, gpus, spread, pin)| {
             let pinned = (pin < 4).then_some(pin);
-            Sketch { replicas, memory, priority, spare, revision, surge, gpus, spread, pinned }
+            Sketch { replicas, memory, priority, spare, revision, surge, canary, gpus, spread, pinned }
         },
     )
 }
@@ -50,10 +54,17 @@ fn drawn(sketches: &[Sketch]) -> Vec<Wanted> {
         spec.priority = sketch.priority;
         spec.engine.slots = Some(sketch.revision + 1);
         spec.rollout.surge = sketch.surge;
+        let canary = sketch.canary.filter(|(_, revision, _)| *revision != sketch.revision);
+        spec.rollout.canary = canary.map(|(weight, revision, _)| Canary {
+            weight,
+            engine: EngineSettings { slots: Some(revision + 1), ..EngineSettings::default() },
+        });
         spec.placement.accelerators = sketch.gpus.map(|count| AcceleratorRequest { name: "gpu".to_owned(), count });
         spec.placement.spread = sketch.spread.then(|| "zone".to_owned());
         spec.placement.pinned.extend(sketch.pinned.map(|node| NodeName(format!("n{node}"))));
-        Wanted { spare: sketch.spare, ..wanted(spec, sketch.memory) }
+        let mut wanted = Wanted { spare: sketch.spare, ..wanted(spec, sketch.memory) };
+        wanted.trial.iter_mut().for_each(|trial| trial.memory = canary.map(|(.., memory)| memory));
+        wanted
     };
     sketches.iter().enumerate().map(draw).collect()
 }
@@ -131,6 +142,15 @@ fn pass(plan: &Plan, inventory: &mut Inventory, others: &Others, pace: &mut impl
     answer(inventory, others, pace);
 }
 
+/// The revisions that a model shall run under, with the replicas there shall be of each and those that are needed.
+fn shares(wanted: &Wanted) -> Vec<(Revision, usize, usize)> {
+    let Wanted { spec, trial, .. } = wanted;
+    let [all, needed] = [spec.replicas, wanted.needed()].map(|replicas| spec.rollout.shares(replicas));
+    let own = (spec.revision(), all.own as usize, needed.own as usize);
+    let trial = trial.iter().map(|trial| (trial.spec.revision(), all.trial as usize, needed.trial as usize));
+    std::iter::once(own).chain(trial).collect()
+}
+
 fn live<'i>(inventory: &'i Inventory, spec: &'i ModelSpec) -> impl Iterator<Item = &'i Arc<Worker>> {
     inventory.workers.values().filter(|worker| worker.model == spec.name && worker.state.is_live())
 }
@@ -150,23 +170,27 @@ fn run(wanted: &[Wanted], inventory: &mut Inventory, others: &Others, pace: &mut
         // One that was refused may be taken whenever that is, whatever the surge.
         let refused: BTreeSet<WorkerId> =
             inventory.workers.values().filter(|worker| worker.refused).map(|worker| worker.id.clone()).collect();
-        let counted = |inventory: &Inventory, spec| {
-            live(inventory, spec).filter(|worker| !worker.refused && !refused.contains(&worker.id)).count()
+        let counted = |inventory: &Inventory, spec| -> Vec<Revision> {
+            let counts = |worker: &&Arc<Worker>| !worker.refused && !refused.contains(&worker.id);
+            live(inventory, spec).filter(counts).map(|worker| worker.revision).collect()
         };
-        let before: Vec<usize> = wanted.iter().map(|wanted| counted(inventory, &wanted.spec)).collect();
+        let before: Vec<usize> = wanted.iter().map(|wanted| counted(inventory, &wanted.spec).len()).collect();
         pass(&plan, inventory, others, pace);
         for node in inventory.nodes.values() {
             let here = || inventory.workers.values().filter(|worker| worker.node == node.name);
             assert!(here().map(|worker| worker.memory).sum::<u64>() <= node.capacity.memory, "memory of {}", node.name);
         }
         for (wanted, before) in wanted.iter().zip(before) {
-            let (spec, now) = (&wanted.spec, counted(inventory, &wanted.spec));
-            let replaces = live(inventory, spec).any(|worker| {
-                worker.revision != spec.revision()
-                    || (spec.placement.pinned.is_empty() && is_cordoned(inventory, worker))
-            });
+            let (spec, shares, now) = (&wanted.spec, shares(wanted), counted(inventory, &wanted.spec));
+            let of = |revision| now.iter().filter(|counted| **counted == revision).count();
+            let replaces = shares.iter().any(|&(revision, replicas, _)| of(revision) > replicas)
+                || live(inventory, spec).any(|worker| {
+                    shares.iter().all(|&(revision, ..)| worker.revision != revision)
+                        || (spec.placement.pinned.is_empty() && is_cordoned(inventory, worker))
+                });
+            let (now, replicas) = (now.len(), shares.iter().map(|&(_, replicas, _)| replicas).sum::<usize>());
             if let Some(surge) = spec.rollout.surge.filter(|_| replaces) {
-                assert!(now <= before.max((spec.replicas + surge) as usize), "{}: {now} after {before}", spec.name);
+                assert!(now <= before.max(replicas + surge as usize), "{}: {now} after {before}", spec.name);
             }
         }
     }
@@ -178,15 +202,16 @@ fn run(wanted: &[Wanted], inventory: &mut Inventory, others: &Others, pace: &mut
 fn assert_nobody_needed_goes_from_the_first(wanted: &[Wanted], inventory: &Inventory, plan: &Plan) {
     let highest = wanted.iter().map(|wanted| wanted.spec.priority).max();
     let first = |wanted: &&Wanted| Some(wanted.spec.priority) == highest && wanted.spec.placement.pinned.is_empty();
-    for first in wanted.iter().filter(first) {
+    let shares =
+        wanted.iter().filter(first).flat_map(|first| shares(first).into_iter().map(move |share| (first, share)));
+    for (first, (revision, _, needed)) in shares {
         let serves = |worker: &&Arc<Worker>| {
             let stays = first.spec.rollout.surge.is_none() || !is_cordoned(inventory, worker);
-            worker.revision == first.spec.revision() && worker.state == WorkerState::Ready && stays
+            worker.revision == revision && worker.state == WorkerState::Ready && stays
         };
         let stopped: BTreeSet<&WorkerId> = plan.actions.iter().map(Action::worker).collect();
         let (go, stay): (Vec<_>, Vec<_>) =
             live(inventory, &first.spec).filter(serves).partition(|worker| stopped.contains(&worker.id));
-        let needed = first.needed() as usize;
         assert!(stay.len() >= needed.min(go.len() + stay.len()), "{}: {plan:?}", first.spec.name);
     }
 }
@@ -215,43 +240,54 @@ proptest! {
             let plan = run(&wanted, &mut inventory, &others, &mut pace);
             for model in &wanted {
                 let spec = &model.spec;
-                let is_current = |worker: &&Arc<Worker>| worker.revision == spec.revision();
                 let may_stay =
                     |worker: &&Arc<Worker>| !spec.placement.pinned.is_empty() || !is_cordoned(&inventory, worker);
+                let shares = shares(model);
                 let is_refused =
                     |worker: &&Arc<Worker>| worker.refused && !spec.placement.pinned.contains(&worker.node);
-                let (refused, stay): (Vec<_>, Vec<_>) =
-                    live(&inventory, spec).filter(is_current).partition(is_refused);
-                let (current, moving): (Vec<_>, Vec<_>) = stay.into_iter().partition(may_stay);
+                let (refused, stay): (Vec<_>, Vec<_>) = live(&inventory, spec).partition(is_refused);
+                let of = |workers: &[&Arc<Worker>], revision| workers.iter().filter(|w| w.revision == revision).count();
+                let is_wanted = |worker: &&Arc<Worker>| shares.iter().any(|&(revision, ..)| worker.revision == revision);
+                let (current, moving): (Vec<_>, Vec<_>) =
+                    stay.iter().copied().filter(is_wanted).partition(may_stay);
                 let failed = current.iter().filter(|worker| worker.state != WorkerState::Ready).count();
-                let (current, moving) = (current.len(), moving.len());
                 let unplaced: Vec<&Unplaced> = plan.unplaced.iter().filter(|u| u.spec.name == spec.name).collect();
-                let lacking: u32 = unplaced.iter().map(|unplaced| unplaced.replicas).sum();
+                let lacking: usize = unplaced.iter().map(|unplaced| unplaced.replicas as usize).sum();
                 // A replacement that comes to nothing holds back what its surge does, and says no more than its workers do.
-                let replaces = moving > 0 || !live(&inventory, spec).all(|worker| is_current(&worker));
+                let replaces = current.len() < stay.len()
+                    || shares.iter().any(|&(revision, replicas, _)| of(&current, revision) > replicas);
                 let stalls = replaces && (failed > 0 || !refused.is_empty());
-                prop_assert!(
-                    stalls || current + lacking as usize >= model.needed() as usize,
-                    "{}: {current} {lacking}",
-                    spec.name
-                );
-                prop_assert!(current - failed + moving <= spec.replicas as usize);
-                prop_assert!(stalls || moving <= lacking as usize, "{}: {moving} stay without a reason", spec.name);
-                prop_assert!(stalls || refused.is_empty() || lacking as usize + failed > 0, "{}: refused for nobody", spec.name);
-                let refuses = |node: &Node| live(&inventory, spec).any(|w| w.refused && w.node == node.name);
+                for &(revision, replicas, needed) in &shares {
+                    let [current, moving, refused] = [&current, &moving, &refused].map(|workers| of(workers, revision));
+                    let of_these = unplaced.iter().filter(|unplaced| unplaced.spec.revision() == revision);
+                    let own_lacking: usize = of_these.map(|unplaced| unplaced.replicas as usize).sum();
+                    prop_assert!(stalls || current + own_lacking >= needed, "{}: {current} {own_lacking}", spec.name);
+                    prop_assert!(stalls || current + moving <= replicas + lacking - own_lacking);
+                    prop_assert!(stalls || moving <= lacking, "{}: {moving} stay without a reason", spec.name);
+                    prop_assert!(stalls || refused == 0 || own_lacking + failed > 0, "{}: refused for nobody", spec.name);
+                }
+                let replicas: usize = shares.iter().map(|&(_, replicas, _)| replicas).sum();
+                prop_assert!(stay.len() - failed <= replicas);
+                let refuses = |revision, node: &Node| {
+                    live(&inventory, spec).any(|w| w.refused && w.revision == revision && w.node == node.name)
+                };
                 for unplaced in unplaced.iter().filter(|u| u.cause == Cause::Memory && u.node.is_none()) {
                     let gpus = spec.placement.accelerators.as_ref().map_or(0, |asked| asked.count);
                     for node in inventory.nodes.values().filter(|node| {
-                        gpus == 0 && node.is_open_to(spec.placement.accelerators.as_ref()) && !refuses(node)
+                        gpus == 0
+                            && node.is_open_to(spec.placement.accelerators.as_ref())
+                            && !refuses(unplaced.spec.revision(), node)
                     }) {
                         let reach = within_reach(&wanted, &inventory, node, spec.priority);
                         prop_assert!(reach < unplaced.memory, "{} lacks what {} has", spec.name, node.name);
                     }
                 }
                 for unplaced in unplaced.iter().filter(|u| u.cause == Cause::Refused) {
-                    prop_assert!(live(&inventory, spec).any(|worker| worker.refused));
+                    let revision = unplaced.spec.revision();
+                    prop_assert!(live(&inventory, spec).any(|w| w.refused && w.revision == revision));
+                    let is_open = |node: &&Arc<Node>| node.is_open_to(None) && !refuses(revision, node);
                     let asks_none = spec.placement.accelerators.is_none();
-                    for node in inventory.nodes.values().filter(|n| asks_none && n.is_open_to(None) && !refuses(n)) {
+                    for node in inventory.nodes.values().filter(|node| asks_none && is_open(node)) {
                         let free = inventory.free_memory(node);
                         prop_assert!(stalls || free < unplaced.memory, "{} was not tried on {}", spec.name, node.name);
                     }
