@@ -177,9 +177,11 @@ impl Kubernetes {
             true => json!([{ "key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule" }]),
             false => json!([]),
         };
+        let room = json!({ "cpu": "2", "memory": memory.to_string(), "pods": "110" });
+        let conditions = json!([{ "type": "Ready", "status": "True" }]);
         let node: Node = serde_json::from_value(json!({
             "metadata": { "name": name, "labels": { "type": "kwok", "kubernetes.io/hostname": name } },
-            "spec": { "taints": taints },
+            "status": { "conditions": conditions, "capacity": room, "allocatable": room },
         }))
         .unwrap();
         match nodes.create(&PostParams::default(), &node).await {
@@ -187,10 +189,10 @@ impl Kubernetes {
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
             Err(error) => panic!("{error}"),
         }
-        let room = json!({ "cpu": "2", "memory": memory.to_string(), "pods": "110" });
-        let conditions = json!([{ "type": "Ready", "status": "True" }]);
-        let ready = json!({ "status": { "conditions": conditions, "capacity": room, "allocatable": room } });
-        nodes.patch_status(name, &PatchParams::default(), &Patch::Merge(ready)).await.unwrap();
+        // The API server takes every new node for one that is not ready, until the controller that looks after nodes says
+        // otherwise.
+        let ready = json!({ "spec": { "taints": taints } });
+        nodes.patch(name, &PatchParams::default(), &Patch::Merge(ready)).await.unwrap();
     }
 }
 
