@@ -82,7 +82,7 @@ pub(crate) enum Command {
     /// Show models and their workers
     Ps(ps::PsArgs),
     /// Serve a model: record it, and wait until it answers
-    Deploy(deploy::DeployArgs),
+    Deploy(Box<deploy::DeployArgs>),
     /// Change how many workers serve a model
     Scale(scale::ScaleArgs),
     /// Stop serving a model, or remove one from the cache

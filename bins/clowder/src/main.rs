@@ -49,7 +49,7 @@ async fn dispatch(command: Command, context: Context) -> Result<(), Error> {
         Command::Pull(args) => commands::pull::run(args, context).await,
         Command::List(args) => commands::list::run(args, context).await,
         Command::Ps(args) => commands::ps::run(args, context).await,
-        Command::Deploy(args) => commands::deploy::run(args, context).await,
+        Command::Deploy(args) => commands::deploy::run(*args, context).await,
         Command::Scale(args) => commands::scale::run(args, context).await,
         Command::Rm(args) => commands::rm::run(args, context).await,
         Command::Logs(args) => commands::logs::run(args, context).await,
