@@ -5,6 +5,7 @@ use clowder_core::Secret;
 use kube::config::Kubeconfig;
 use std::io;
 use std::path::{Path, PathBuf};
+use url::Url;
 
 /// Where it is written, and whether over something else.
 #[derive(Clone, Debug)]
@@ -70,7 +71,15 @@ impl Place {
         Ok(Outcome::Written)
     }
 
-    /// The text of one of this cluster, where there is one.
+    /// Where the cluster is by a kubeconfig of this cluster that is there.
+    pub(crate) fn server(&self, server_ca: &str) -> Result<Option<Url>, PlaceError> {
+        Ok(match self.found(server_ca)? {
+            Found::Ours { server } => server.and_then(|server| server.parse().ok()),
+            _ => None,
+        })
+    }
+
+    /// The text of whatever is there.
     pub(crate) fn read(&self) -> Result<Option<Secret>, PlaceError> {
         let reading = |source| PlaceError::Reading { path: self.path.clone(), source };
         Ok(files::read_if_there(&self.path).map_err(reading)?.map(Secret::new))
@@ -125,6 +134,8 @@ mod tests {
         assert_eq!(place.write("ours", one, &first).unwrap(), Outcome::Written);
         assert_eq!(std::fs::metadata(&place.path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(place.write("ours", one, &kubeconfig("ours", one, "b")).unwrap(), Outcome::Unchanged);
+        assert_eq!(place.server("ours").unwrap(), Some(one.parse().unwrap()));
+        assert_eq!(place.server("other").unwrap(), None);
         assert_eq!(place.write("ours", two, &kubeconfig("ours", two, "b")).unwrap(), Outcome::Kept);
         assert_eq!(place.read().unwrap(), Some(first.clone()));
         assert!(matches!(place.check("other"), Err(PlaceError::Foreign { .. })));

@@ -42,7 +42,7 @@ impl Program {
         state: &State,
         told: &watch::Sender<Option<Url>>,
     ) -> Result<(), Error> {
-        let mut way = None;
+        let mut way = self.known(secrets).await?;
         loop {
             if way.is_none() {
                 way = self.find(secrets).await?;
@@ -63,6 +63,21 @@ impl Program {
             self.write_kubeconfig(secrets, &url)?;
         }
         Ok(())
+    }
+
+    /// Where the cluster was when its kubeconfig was written, if it answers there. Nobody is asked where it is then, and no
+    /// tailnet's key is used but once.
+    pub(super) async fn known(&self, secrets: &ClusterSecrets) -> Result<Option<Url>, Error> {
+        let Some(place) = self.settings.kubeconfig.as_ref().filter(|_| !self.is_in_cluster()) else { return Ok(None) };
+        let Some(url) = place.server(secrets.server_ca())? else { return Ok(None) };
+        self.access.open(&self.kubeconfig(secrets, &url)?).await?;
+        match self.answers().await {
+            Ok(()) => Ok(Some(url)),
+            Err(error) => {
+                tracing::debug!("the cluster does not answer at {url} any more: {error}");
+                Ok(None)
+            }
+        }
     }
 
     /// A rack or a tailnet that does not answer may do so soon; what it refuses, it refuses again.

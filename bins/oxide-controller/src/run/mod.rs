@@ -97,7 +97,9 @@ impl Program {
         let secrets = state.secrets()?;
         let sizes: Arc<dyn PoolSizes> = match &secrets {
             Some(secrets) if !servers.names.is_empty() => {
-                self.open(secrets, &servers).await?;
+                if self.known(secrets).await?.is_none() {
+                    self.open(secrets, &servers).await?;
+                }
                 let mut sizes = self.sizes(state).load().await.map_err(Error::Workers)?;
                 sizes.extend(self.asked());
                 Arc::new(InMemorySizes::new(sizes))
