@@ -12,8 +12,8 @@ const EVERY: u64 = 10;
 /// Has lines go to standard error: what happens, why (1), every call (2). RUST_LOG goes before that.
 pub(crate) fn init(verbose: u8) {
     let default = match verbose {
-        0 => "warn,oxide_controller=info",
-        1 => "warn,oxide_controller=debug",
+        0 => "warn,kube_client=off,oxide_controller=info",
+        1 => "warn,kube_client=off,oxide_controller=debug",
         _ => "info,oxide_controller=debug,clowder_oxide=debug,oxide=debug,kube_client=debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
