@@ -1,8 +1,8 @@
 //! Machines on demand, from one end to the other: a model that does not fit, a rack that grows, a node that joins, a worker on
 //! it; and when nobody wants the model any more, a rack that shrinks.
 
-use crate::seed::{COMMAND, KUBECONFIG, Rest, SETTLED, World};
 use crate::support::program::PATIENCE;
+use crate::support::world::{COMMAND, KUBECONFIG, Rest, SETTLED, World};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};

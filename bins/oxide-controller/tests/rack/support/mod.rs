@@ -12,3 +12,5 @@ pub(crate) mod machines;
 pub(crate) mod proxy;
 #[cfg(feature = "cluster-tests")]
 pub(crate) mod tls;
+#[cfg(feature = "cluster-tests")]
+pub(crate) mod world;
