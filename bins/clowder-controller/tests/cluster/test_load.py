@@ -73,3 +73,23 @@ def test_a_node_is_lost(kitten: str, gateway: Gateway):
     finally:
         component("start", f"kubelet-{lost}")
         kubectl("wait", "--for=condition=Ready", f"node/{lost}", "--timeout=120s")
+
+
+def test_settings_on_trial_become_the_models_own(load: Load, gateway: Gateway):
+    def trial() -> dict:
+        return read("model", "kitten").get("status", {}).get("canary") or {}
+
+    def patch(spec: dict) -> None:
+        kubectl("patch", "model/kitten", "--type=merge", "--patch", json.dumps({"spec": spec}))
+
+    def revisions() -> list[str]:
+        return [pod["metadata"]["labels"]["clowder.dev/revision"] for pod in workers("kitten")]
+
+    patch({"rollout": {"canary": {"weight": 30, "engine": {"slots": 2}}}})
+    eventually("one worker is on trial", lambda: trial().get("ready") == 1)
+    revision = trial()["revision"]
+    (worker,) = [pod for pod in workers("kitten") if pod["metadata"]["labels"]["clowder.dev/revision"] == revision]
+    patch({"engine": {"slots": 2}, "rollout": {"canary": None}})
+    eventually("all run under them", lambda: revisions() == [revision, revision])
+    settle()
+    assert worker["metadata"]["uid"] in [pod["metadata"]["uid"] for pod in workers("kitten")], "the one on trial stays"
