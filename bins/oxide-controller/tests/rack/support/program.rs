@@ -64,6 +64,7 @@ impl Home {
         std::fs::write(path, text).unwrap();
     }
 
+    #[cfg(feature = "cluster-tests")]
     pub(crate) fn read(&self, name: &str) -> String {
         let path = self.path().join(name);
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
