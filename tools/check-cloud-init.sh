@@ -92,7 +92,7 @@ documents=0
 mkdir "$work/refused"
 echo $'#cloud-config\nssh_authorized_keys: {a: b}' >"$work/refused/refused.yaml"
 for release in "${releases[@]}"; do
-    for folder in "$work"/user-data/{published,image}; do
+    for folder in "$work"/user-data/{published,fetched,image}; do
         valid "$release" "$folder"
         documents=$((documents + $(find "$folder" -name '*.yaml' | wc -l)))
     done

@@ -38,6 +38,8 @@ pub(crate) struct ValidRequest {
     pub(crate) operation: Operation,
     /// The model's own name, whichever of its names was asked for; where there is no such model, what was asked for.
     pub(crate) model: String,
+    /// Whether one of the model's adapters was asked for.
+    pub(crate) is_adapter: bool,
     /// What the prompt shares with others.
     pub(crate) prompt: Fingerprint,
     /// Whether the answer shall be a stream.
@@ -83,7 +85,7 @@ impl ValidRequest {
             Operation::Tokenize | Operation::Detokenize => {}
         }
         let prompt = prompt.finish();
-        Ok(Self { operation, model, prompt, is_streamed, body })
+        Ok(Self { operation, model, is_adapter, prompt, is_streamed, body })
     }
 }
 

@@ -30,7 +30,9 @@ pub enum InvalidSpec {
     #[error("{0} adapters are more than the {most} a model may have", most = ModelSpec::MOST_ADAPTERS)]
     TooManyAdapters(usize),
     /// An adapter whose name the model has already, or another adapter.
-    #[error("{0} is the name of two adapters, or the model's own: each has a name of its own")]
+    #[error(
+        "{0} is an adapter's name and another's, too, the model's, a further name or another adapter's: each has a name of its own"
+    )]
     AdapterName(ModelName),
     /// So many guesses are never right.
     #[error("draft.tokens {0} is out of bounds: write a number from 1 to {most}", most = Draft::MOST_TOKENS)]
@@ -198,7 +200,7 @@ mod tests {
             (refused(|spec| spec.priority = i32::MIN), "priority: -2147483648 is out of bounds"),
             (
                 refused(|spec| spec.adapters.push(adapter("kitten"))),
-                "adapters: kitten is the name of two adapters, or the model's own",
+                "adapters: kitten is an adapter's name and another's, too",
             ),
             (
                 refused(|spec| spec.adapters = (0..33).map(|n| adapter(&format!("a{n}"))).collect()),

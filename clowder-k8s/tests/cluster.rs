@@ -295,7 +295,10 @@ async fn the_definitions_rules_are_told_in_words() {
 
     let refused = [
         (json!({ "source": "builtin:kitten", "adapters": [adapter("a b")] }), "spec.adapters[0].name"),
-        (json!({ "source": "builtin:kitten", "adapters": [adapter("a"), adapter("a")] }), "spec.adapters[1]"),
+        (
+            json!({ "source": "builtin:kitten", "adapters": [adapter("a"), adapter("a")] }),
+            ".spec.adapters: duplicate entries",
+        ),
         (json!({ "source": "builtin:kitten", "engine": { "draft": {} } }), "spec.engine.draft.source"),
         (
             json!({ "source": "builtin:kitten", "engine": { "draft": { "source": "builtin:kitten", "tokens": 65 } } }),

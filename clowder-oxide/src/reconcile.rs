@@ -8,17 +8,21 @@ use crate::error::OxideError;
 use crate::history::{Failure, History, Nodes};
 use crate::infra::OxideInfra;
 use crate::limits::Limits;
-use crate::nodes::ClusterNodes;
+use crate::machine::MachineName;
+use crate::nodes::{ClusterNodes, NodeStatus};
 use crate::observe::{Seen, observe};
+use crate::owner::Part;
 use crate::plan::{Plan, View, plan};
 use crate::progress::{Event, Progress};
 use crate::rack::Rack;
 use crate::sizes::{PoolSizes, Sizes};
 use crate::status::ClusterStatus;
 use crate::step::Step;
+use clowder_core::infra::PoolName;
 use clowder_core::reconcile::Backoff;
-use clowder_core::{BoxError, chain};
+use clowder_core::{BoxError, NodeName, chain};
 use futures::{FutureExt, StreamExt, stream};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -225,16 +229,40 @@ impl Reconciler {
     }
 
     async fn look(&self) -> Result<Look, RoundError> {
-        let sizes = self.parts.sizes.load().await.map_err(RoundError::Sizes)?;
         let seen = observe(&self.parts.rack, &self.parts.cluster).await?;
-        // Before there is a server, there is nobody to ask.
-        let nodes = if seen.machines(&self.parts.cluster, &crate::owner::Part::Servers).next().is_none() {
-            None
-        } else {
-            let nodes = self.parts.nodes.nodes().await;
-            nodes.inspect_err(|error| tracing::debug!(error = chain(error), "the cluster does not answer")).ok()
+        let nodes = self.parts.nodes.nodes().await;
+        let nodes =
+            nodes.inspect_err(|error| tracing::debug!(error = chain(error), "the cluster does not answer")).ok();
+        let has_servers = seen.machines(&self.parts.cluster, &Part::Servers).next().is_some();
+        // Before there is a server there is nobody to ask: who answers all the same has its servers elsewhere.
+        let nodes = nodes.filter(|nodes| has_servers || self.has_ready_server(nodes));
+        let sizes = match self.parts.sizes.load().await {
+            Ok(sizes) => sizes,
+            // The cluster may be who keeps them. Its servers are helped all the same, or it would never answer again; of the
+            // workers there shall be as many as there are.
+            Err(error) if has_servers && nodes.is_none() => {
+                tracing::debug!(error = chain(error.as_ref()), "nobody says how many machines there shall be");
+                self.as_many_as_there_are(&seen)
+            }
+            Err(error) => return Err(RoundError::Sizes(error)),
         };
         Ok(Look { seen, nodes, sizes })
+    }
+
+    fn has_ready_server(&self, nodes: &BTreeMap<NodeName, NodeStatus>) -> bool {
+        let servers = self.parts.cluster.machines(&Part::Servers);
+        let prefix = servers.map(|servers| &servers.spec().prefix);
+        let is_server = |node: &NodeName| prefix.is_some_and(|prefix| MachineName::parse(prefix, &node.0).is_some());
+        nodes.iter().any(|(node, status)| status.ready && is_server(node))
+    }
+
+    fn as_many_as_there_are(&self, seen: &Seen) -> Sizes {
+        let cluster = &self.parts.cluster;
+        let there = |pool: &PoolName| {
+            let machines = seen.machines(cluster, &Part::Pool(pool.clone())).count();
+            u32::try_from(machines).unwrap_or(u32::MAX)
+        };
+        cluster.pools().keys().map(|pool| (pool.clone(), there(pool))).collect()
     }
 
     fn view<'a>(&'a self, look: &'a Look, now: Instant) -> View<'a> {
@@ -285,6 +313,9 @@ impl Reconciler {
             self.history.drained(node.clone());
         }
         self.history.took(&step, failure.clone(), &self.parts.limits, now);
+        if matches!(outcome, Ok(Outcome::Draining)) {
+            return;
+        }
         self.parts.progress.tell(&match failure {
             Some(failure) => Event::Failed { step, reason: failure.reason },
             None => Event::Done(step),

@@ -1,16 +1,16 @@
 //! Takes a cluster down: all that bears its tag goes, whatever it is in the middle of, and nothing else does.
 //!
-//! Images stay: they bear no tag, and other machines may start from them. So does the project.
+//! Images stay: other machines may start from them. So do the project, and snapshots that somebody made of the cluster's disks.
 
 use crate::cluster::Cluster;
 use crate::error::OxideError;
 use crate::limits::Limits;
-use crate::observe::{Seen, observe};
-use crate::owner::Tag;
+use crate::observe::{Seen, SeenDisk, SeenSnapshot, observe};
+use crate::owner::{Part, Tag};
 use crate::rack::Rack;
 use crate::request;
 use clowder_core::chain;
-use oxide::types::{DiskState, InstanceState, SnapshotState, VpcFirewallRuleUpdateParams};
+use oxide::types::{DiskState, InstanceState, SnapshotState, VpcFirewallRule, VpcFirewallRuleUpdateParams};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -107,7 +107,7 @@ pub async fn tear_down(
         }
         let mut failures = Vec::new();
         for removal in &left.removals {
-            match take(rack, &seen, removal).await {
+            match take(rack, cluster, removal).await {
                 Ok(()) => {
                     done += 1;
                     tell(removal);
@@ -121,7 +121,8 @@ pub async fn tear_down(
             failures.extend(rest);
             return Err(TearDownError::Stuck { what: failures.join(", ") });
         }
-        let pause = if failures.is_empty() && left.waiting.is_empty() { Duration::ZERO } else { limits.poll };
+        let goes_on = failures.is_empty() && left.waiting.is_empty() && before.as_ref() != Some(&left);
+        let pause = if goes_on { Duration::ZERO } else { limits.poll };
         before = Some(left);
         sleep(pause).await;
     }
@@ -149,7 +150,10 @@ fn leftovers(seen: &Seen, cluster: &Cluster) -> Leftovers {
         left.removals.push(removal(address.id, address.name.clone()));
     }
     let disks: Vec<_> = seen.disks.iter().filter(|disk| own(disk.tag.as_ref())).collect();
-    for snapshot in seen.snapshots.iter().filter(|snapshot| disks.iter().any(|disk| disk.id == snapshot.disk)) {
+    // A snapshot bears no tag: one of a disk by which an image is imported is the import's own.
+    let imports = |disk: &SeenDisk| disk.tag.as_ref().is_some_and(|tag| tag.part == Part::Image);
+    let of_import = |snapshot: &&SeenSnapshot| disks.iter().any(|disk| disk.id == snapshot.disk && imports(disk));
+    for snapshot in seen.snapshots.iter().filter(of_import) {
         if snapshot.state != SnapshotState::Destroyed {
             left.removals.push(Removal::DeleteSnapshot(snapshot.id, snapshot.name.clone()));
         }
@@ -177,7 +181,7 @@ fn leftovers(seen: &Seen, cluster: &Cluster) -> Leftovers {
     left
 }
 
-async fn take(rack: &Rack, seen: &Seen, removal: &Removal) -> Result<(), OxideError> {
+async fn take(rack: &Rack, cluster: &Cluster, removal: &Removal) -> Result<(), OxideError> {
     match removal {
         Removal::Stop(id, _) => rack.stop_instance(*id).await,
         Removal::DeleteMachine(id, _) => rack.delete_instance(*id).await,
@@ -188,9 +192,12 @@ async fn take(rack: &Rack, seen: &Seen, removal: &Removal) -> Result<(), OxideEr
         Removal::DeleteSnapshot(id, _) => rack.delete_snapshot(*id).await,
         Removal::DeleteDisk(id, _) => rack.delete_disk(*id).await,
         Removal::DeleteGroup(name) => rack.delete_group(name).await,
-        Removal::DeleteRules(names) => {
-            let rest = seen.rules.iter().filter(|rule| !names.contains(&rule.name)).cloned();
-            let rules = rest.map(request::firewall::kept).collect();
+        Removal::DeleteRules(_) => {
+            // As they are now: much time may have gone by since all was looked at.
+            let is_own =
+                |rule: &VpcFirewallRule| Tag::of(&rule.description).is_ok_and(|tag| tag.cluster == cluster.spec().id);
+            let rules = rack.firewall().await?.into_iter().filter(|rule| !is_own(rule));
+            let rules = rules.map(request::firewall::kept).collect();
             rack.set_firewall(VpcFirewallRuleUpdateParams { rules }).await
         }
     }
@@ -200,8 +207,7 @@ async fn take(rack: &Rack, seen: &Seen, removal: &Removal) -> Result<(), OxideEr
 mod tests {
     use super::*;
     use crate::cluster::tests::spec;
-    use crate::observe::{SeenDisk, SeenFloatingIp, SeenInstance, SeenSnapshot};
-    use crate::owner::Part;
+    use crate::observe::{SeenFloatingIp, SeenInstance};
 
     fn tag(cluster: &str) -> Option<Tag> {
         Some(Tag { cluster: cluster.parse().unwrap(), part: Part::Servers })
@@ -251,6 +257,20 @@ mod tests {
             };
             assert_eq!(left(&seen), Vec::<String>::new());
         }
+    }
+
+    #[test]
+    fn a_snapshot_that_somebody_made_of_the_clusters_disk_stays_and_an_imports_goes() {
+        let snapshot = |id: u128| SeenSnapshot {
+            id: Uuid::from_u128(id + 10),
+            name: format!("s{id}"),
+            disk: Uuid::from_u128(id),
+            state: SnapshotState::Ready,
+        };
+        let import = tag("home").map(|tag| Tag { part: Part::Image, ..tag });
+        let disks = vec![disk(1, tag("home"), DiskState::Detached), disk(2, import, DiskState::Detached)];
+        let seen = Seen { disks, snapshots: vec![snapshot(1), snapshot(2)], ..Seen::default() };
+        assert_eq!(left(&seen), ["delete snapshot s2", "delete disk d1", "delete disk d2"]);
     }
 
     #[test]

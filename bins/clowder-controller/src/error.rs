@@ -18,8 +18,8 @@ pub(crate) enum Error {
     Listen { address: SocketAddr, source: io::Error },
     #[error("the token in {path} cannot be read")]
     Token { path: PathBuf, source: io::Error },
-    #[error("--infra-url {url}: {reason}")]
-    InfraUrl { url: String, reason: &'static str },
+    #[error("--infra-url: {0}")]
+    InfraUrl(&'static str),
     #[error("{what} failed")]
     Starting { what: &'static str, source: io::Error },
 }

@@ -31,6 +31,9 @@ use tokio_util::task::AbortOnDropHandle;
 /// The bundled model: its header is read here, its bytes come from the storage managers.
 static KITTEN: &[u8] = include_bytes!("../../../models/kitten/kitten.gguf");
 
+/// The longest that a machine may stay without a worker, in seconds: a year.
+const LONGEST_IDLE: u64 = 365 * 86_400;
+
 /// Runs a controller
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
@@ -67,7 +70,8 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE", env = "CLOWDER_INFRA_TOKEN_FILE", requires = "infra_url")]
     infra_token_file: Option<PathBuf>,
     /// How long a machine stays that has no worker, in seconds
-    #[arg(long, value_name = "SECONDS", env = "CLOWDER_INFRA_IDLE_SECONDS", default_value_t = 600)]
+    #[arg(long, value_name = "SECONDS", env = "CLOWDER_INFRA_IDLE_SECONDS", default_value_t = 600,
+          value_parser = clap::value_parser!(u64).range(..=LONGEST_IDLE))]
     infra_idle_seconds: u64,
     /// Name of this controller among its equals [default: the machine's]
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
@@ -143,10 +147,11 @@ impl Run {
     /// Who keeps the machines, where anybody does.
     fn machines(&self) -> Result<Option<Arc<dyn Infra>>, Error> {
         let Some(text) = &self.infra_url else { return Ok(None) };
-        let refused = |reason| Error::InfraUrl { url: text.chars().take(120).collect(), reason };
-        let url: Url = text.parse().map_err(|_| refused("write http://HOST:PORT or https://HOST"))?;
+        let url: Url = text.parse().map_err(|_| Error::InfraUrl("write http://HOST:PORT or https://HOST"))?;
         if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
-            return Err(refused("write http://HOST:PORT or https://HOST, and the token into --infra-token-file"));
+            return Err(Error::InfraUrl(
+                "write http://HOST:PORT or https://HOST, and the token into --infra-token-file",
+            ));
         }
         let token = self.infra_token_file.as_deref().map(read_token).transpose()?;
         let infra = RemoteInfra::new(url, token).map_err(Error::cluster("setting up the client of --infra-url"))?;

@@ -193,8 +193,8 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, Creden
 
 /// A rack's URL as two of them are compared: scheme, host and port alone.
 fn rack_url(named: &str) -> Result<Url, CredentialsError> {
-    let refused = || CredentialsError::Url { named: named.chars().take(200).collect() };
-    let url: Url = named.trim().parse().map_err(|_| refused())?;
+    let refused = |named: &str| CredentialsError::Url { named: named.chars().take(200).collect() };
+    let url: Url = named.trim().parse().map_err(|_| refused(named))?;
     let is_local = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -205,7 +205,13 @@ fn rack_url(named: &str) -> Result<Url, CredentialsError> {
     let is_anonymous = url.username().is_empty() && url.password().is_none();
     // In plain text the token would go to whoever listens on the way.
     let is_private = url.scheme() == "https" || url.scheme() == "http" && is_local;
-    if is_private && is_bare && is_anonymous && url.host().is_some() { Ok(url) } else { Err(refused()) }
+    if is_private && is_bare && is_anonymous && url.host().is_some() {
+        return Ok(url);
+    }
+    let mut bare = url;
+    // Only a URL that can have a name has one; it is not shown, as a password is not.
+    let _ = (bare.set_username(""), bare.set_password(None));
+    Err(refused(bare.as_str()))
 }
 
 /// A URL without the slash at its end, as the files have it.

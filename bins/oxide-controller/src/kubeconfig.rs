@@ -36,6 +36,8 @@ pub(crate) enum PlaceError {
     Reading { path: PathBuf, source: io::Error },
     #[error("the kubeconfig {path} cannot be written")]
     Writing { path: PathBuf, source: io::Error },
+    #[error("the kubeconfig {path} cannot be removed")]
+    Removing { path: PathBuf, source: io::Error },
 }
 
 /// Whose a kubeconfig is that is there.
@@ -77,6 +79,15 @@ impl Place {
             Found::Ours { server } => server.and_then(|server| server.parse().ok()),
             _ => None,
         })
+    }
+
+    /// Removes the file if it is of the cluster with this authority.
+    pub(crate) fn remove_own(&self, server_ca: &str) -> Result<(), PlaceError> {
+        match self.found(server_ca)? {
+            Found::Ours { .. } => std::fs::remove_file(&self.path)
+                .map_err(|source| PlaceError::Removing { path: self.path.clone(), source }),
+            _ => Ok(()),
+        }
     }
 
     /// The text of whatever is there.

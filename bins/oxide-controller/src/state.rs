@@ -11,6 +11,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// The cluster's secrets, as JSON.
 pub(crate) const SECRETS: &str = "secrets.json";
@@ -27,6 +28,8 @@ pub(crate) struct State {
     folder: PathBuf,
     /// `None` where the folder is a mounted Secret, which is only read.
     _lock: Option<Arc<File>>,
+    /// Whose turn it is to move the sizes on.
+    turn: Arc<Mutex<()>>,
 }
 
 /// Why the folder is of no use.
@@ -69,7 +72,7 @@ impl State {
         let lock = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(StateError::file("opened", &path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { folder, _lock: Some(Arc::new(lock)) }),
+            Ok(()) => Ok(Self { folder, _lock: Some(Arc::new(lock)), turn: Arc::default() }),
             Err(TryLockError::WouldBlock) => Err(StateError::Locked { folder }),
             Err(TryLockError::Error(source)) => Err(StateError::File { what: "locked", path, source }),
         }
@@ -77,12 +80,12 @@ impl State {
 
     /// A mounted Secret: what others wrote, and nothing is written.
     pub(crate) fn mounted(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), _lock: None }
+        Self { folder: folder.to_owned(), _lock: None, turn: Arc::default() }
     }
 
     /// The folder of a cluster, to look at alone; there may be none.
     pub(crate) fn look(all: &Path, cluster: &ClusterId) -> Self {
-        Self { folder: all.join(cluster.as_str()), _lock: None }
+        Self { folder: all.join(cluster.as_str()), _lock: None, turn: Arc::default() }
     }
 
     /// Where it is.
@@ -152,6 +155,11 @@ impl State {
         let token: String = rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
         self.write(TOKEN, &format!("{token}\n"))?;
         Ok(Secret::new(token))
+    }
+
+    /// Waits until nobody else reads or writes the sizes.
+    pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// How many machines each pool shall have; `None` once the cluster keeps that.

@@ -228,7 +228,13 @@ pub(super) fn without_worker(spec: &ModelSpec, worker: &Worker, inventory: &Inve
     let mut spec = spec.clone();
     spec.retire.retain(|id| inventory.workers.contains_key(id));
     spec.retire.push(worker.id.clone());
-    if spec.autoscaling.is_some() {
+    // One that its node refused is none of the replicas.
+    if spec.autoscaling.is_some() || worker.refused {
+        return Some(spec);
+    }
+    // Beside a single replica the one on trial is one more: the trial goes with it.
+    if spec.replicas == 1 && spec.on_trial().is_some_and(|trial| trial.revision() == worker.revision) {
+        spec.rollout.canary = None;
         return Some(spec);
     }
     spec.replicas = spec.replicas.saturating_sub(1);
@@ -257,12 +263,16 @@ fn most_replicas(spec: &ModelSpec) -> usize {
 /// take the place of.
 fn running(spec: &ModelSpec, inventory: &Inventory) -> u32 {
     let stays = |worker: &&std::sync::Arc<Worker>| {
-        worker.model == spec.name && worker.state.is_live() && !spec.retire.contains(&worker.id)
+        worker.model == spec.name && worker.state.is_live() && !worker.refused && !spec.retire.contains(&worker.id)
     };
     let (own, trial) = (spec.revision(), spec.on_trial().map(|trial| trial.revision()));
     let is_wanted = |worker: &&std::sync::Arc<Worker>| worker.revision == own || Some(worker.revision) == trial;
     let (current, old): (Vec<_>, Vec<_>) = inventory.workers.values().filter(stays).partition(is_wanted);
-    u32::try_from(current.len().max(old.len())).unwrap_or(u32::MAX)
+    let count = |workers: Vec<_>| u32::try_from(workers.len()).unwrap_or(u32::MAX);
+    let (current, old) = (count(current), count(old));
+    // Beside a single replica the one on trial is one more.
+    let replicas = (0..current).find(|&replicas| spec.rollout.shares(replicas).total() >= current).unwrap_or(current);
+    replicas.max(old)
 }
 
 pub(super) fn other_source(current: &ModelSpec) -> ApiError {
@@ -374,6 +384,7 @@ fn merge(target: &mut Value, patch: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clowder_core::model::Canary;
     use clowder_core::{Node, WorkerState};
     use std::sync::Arc;
 
@@ -578,6 +589,27 @@ mod tests {
         assert_eq!(without_worker(&left, first, &inventory), Some(left.clone()), "asking again changes nothing");
         let second = &inventory.workers[&"m-0-1".parse().unwrap()];
         assert_eq!(without_worker(&left, second, &inventory), None);
+    }
+
+    #[test]
+    fn a_worker_that_is_no_replica_takes_none_with_it() {
+        let mut spec = spec();
+        spec.rollout.canary =
+            Some(Canary { weight: 10, engine: EngineSettings { slots: Some(2), ..spec.engine.clone() } });
+        let mut inventory = inventory(&[("m-0-0", "a"), ("m-0-1", "a"), ("m-0-2", "b")]);
+        let revisions = [spec.revision(), spec.on_trial().unwrap().revision(), spec.revision()];
+        for (worker, revision) in inventory.workers.values_mut().zip(revisions) {
+            Arc::make_mut(worker).revision = revision;
+        }
+        let refused: clowder_core::WorkerId = "m-0-2".parse().unwrap();
+        Arc::make_mut(inventory.workers.get_mut(&refused).unwrap()).refused = true;
+        let without = |id: &str| without_worker(&spec, &inventory.workers[&id.parse().unwrap()], &inventory);
+        let trial = without("m-0-1").unwrap();
+        assert_eq!((trial.replicas, trial.rollout.canary), (1, None));
+        let refused = without("m-0-2").unwrap();
+        assert_eq!((refused.replicas, &refused.rollout), (1, &spec.rollout));
+        assert_eq!(without("m-0-0"), None, "the model's own is the last one");
+        assert_eq!(running(&spec, &inventory), 1);
     }
 
     #[test]

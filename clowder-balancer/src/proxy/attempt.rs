@@ -95,7 +95,7 @@ pub(super) async fn send(
     let mut url = endpoint.base.clone();
     let path = format!("{}{}", url.path().trim_end_matches('/'), request.operation.path());
     url.set_path(&path);
-    let headers = headers::to_worker(client_headers, &request.model);
+    let headers = headers::to_worker(client_headers, (!request.is_adapter).then_some(request.model.as_str()));
     let response = client.post(url).headers(headers).body(request.body.clone()).send().await?;
     let status = response.status();
     let headers = response.headers().clone();

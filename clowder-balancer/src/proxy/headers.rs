@@ -44,12 +44,14 @@ const NOT_TO_CLIENTS: [HeaderName; 13] = [
     header::ALT_SVC,
 ];
 
-pub(super) fn to_worker(client: &HeaderMap, model: &str) -> HeaderMap {
+/// `model` is left out where the body has an adapter's name, which the worker has to know: one of an earlier revision may not
+/// have it.
+pub(super) fn to_worker(client: &HeaderMap, model: Option<&str>) -> HeaderMap {
     let mut headers: HeaderMap =
         TO_WORKERS.into_iter().filter_map(|name| client.get(&name).cloned().map(|value| (name, value))).collect();
     // Whatever the client called it (curl says form data), it was read as JSON.
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Ok(model) = HeaderValue::from_str(model) {
+    if let Some(model) = model.and_then(|model| HeaderValue::from_str(model).ok()) {
         headers.insert(MODEL, model);
     }
     headers
@@ -99,7 +101,8 @@ mod tests {
             ("x-request-id", "r1"),
             ("x-clowder-model", "org/kitten"),
         ]);
-        assert_eq!(to_worker(&client, "org/kitten"), expected);
+        assert_eq!(to_worker(&client, Some("org/kitten")), expected);
+        assert_eq!(to_worker(&client, None).get(MODEL), None);
     }
 
     #[test]

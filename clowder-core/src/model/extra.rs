@@ -1,5 +1,7 @@
 //! Settings of llama.cpp beyond those that have a field of their own.
 
+use super::EngineSettings;
+
 /// A setting of llama.cpp, by the name and with the meaning that its own parameters have.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -82,7 +84,7 @@ pub enum InvalidSetting {
 }
 
 const TOGGLE: &str = "true or false";
-const COUNT: &str = "a number from 1 to 65535";
+const COUNT: &str = "a number from 1 to 1024";
 const INDEX: &str = "a number from 0 to 63";
 const FACTOR: &str = "a number that is not negative";
 
@@ -130,7 +132,7 @@ impl Setting {
             "use_mlock" => (value.parse().ok().map(Self::Mlock), TOGGLE),
             "offload_kqv" => (value.parse().ok().map(Self::OffloadKqv), TOGGLE),
             "op_offload" => (value.parse().ok().map(Self::OpOffload), TOGGLE),
-            "n_threads_batch" => (number(value, 1..=65_535).map(Self::ThreadsBatch), COUNT),
+            "n_threads_batch" => (number(value, 1..=EngineSettings::MOST_THREADS).map(Self::ThreadsBatch), COUNT),
             "split_mode" => {
                 let mode = match value {
                     "none" => Some(SplitMode::None),
@@ -172,7 +174,8 @@ fn factor(text: &str) -> Option<f32> {
 }
 
 fn shares(text: &str) -> Option<Vec<f32>> {
-    let shares: Vec<f32> = text.split(',').take(65).map(|share| factor(share.trim())).collect::<Option<_>>()?;
+    let shares: Vec<f32> =
+        text.split(',').take(65).map(|share| factor(share.trim_matches(' '))).collect::<Option<_>>()?;
     (shares.len() <= 64).then_some(shares)
 }
 
@@ -214,5 +217,7 @@ mod tests {
         assert_eq!(Setting::parse("tensor_split", "3,1"), Ok(Setting::TensorSplit(vec![3.0, 1.0])));
         assert!(Setting::parse("tensor_split", &["1"; 65].join(",")).is_err());
         assert!(Setting::parse("tensor_split", "1,inf").is_err());
+        // A worker gets its settings line by line.
+        assert!(Setting::parse("tensor_split", "3,\n1").is_err());
     }
 }

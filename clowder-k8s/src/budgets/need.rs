@@ -41,10 +41,11 @@ pub(super) fn needs(desired: &DesiredModels, statuses: &ModelStatuses) -> BTreeM
     counts.into_iter().map(|(slug, sum)| (slug, need(sum))).collect()
 }
 
-/// Workers that count: those there are, up to as many as are asked for, those on trial among them. One that is on its way out counts until its
-/// replacement is there; a replica that finds no place does not, or no node of its model could be drained ever.
+/// Workers that count: those there are, up to as many as are asked for, those on trial among them. One that is on its way out
+/// counts until its replacement is there; a replica that finds no place does not, nor does a worker that its node refused, or no
+/// node of its model could be drained ever.
 fn counted(status: &ModelStatus) -> usize {
-    let there = status.workers.iter().filter(|worker| worker.state != WorkerState::Stopped).count();
+    let there = status.workers.iter().filter(|worker| worker.state != WorkerState::Stopped && !worker.refused).count();
     there.min(status.spec.rollout.shares(status.spec.replicas).total() as usize)
 }
 
@@ -131,6 +132,13 @@ mod tests {
         assert_eq!(need(2, &[Stopped]), Need::Nothing);
         assert_eq!(need(0, &[Draining]), Need::Nothing);
         assert_eq!(need(2, &[]), Need::Nothing);
+    }
+
+    #[test]
+    fn one_that_its_node_refused_keeps_nobody() {
+        let mut status = status("m", 2, &[WorkerState::Ready, WorkerState::Pending]);
+        Arc::make_mut(&mut status.workers[1]).refused = true;
+        assert_eq!(needs_of(vec![status], &[])[0].1, Need::Keep(0));
     }
 
     #[test]

@@ -31,7 +31,7 @@ const FIELDS: [&str; 15] = [
     "retire",
 ];
 
-/// The fields within those of them that a newer version may know more of.
+/// The fields within those of them that a newer version may know more of. What it knows within these in turn is not kept.
 const NESTED: [(&str, &[&str]); 6] = [
     ("autoscaling", &["min", "max", "target", "scaleDownDelaySeconds"]),
     ("engine", &["context", "slots", "kvType", "threads", "gpuLayers", "draft", "extra"]),

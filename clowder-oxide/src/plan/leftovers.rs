@@ -72,6 +72,10 @@ fn disks(view: &View<'_>, part: &Part, plan: &mut Plan) {
 /// Only such as do not answer: one that does has a machine, if not one that is seen.
 fn nodes(view: &View<'_>, part: &Part, there: &BTreeSet<&str>, plan: &mut Plan) {
     let Some(pool) = view.cluster.machines(part) else { return };
+    if view.seen.machines(view.cluster, &Part::Servers).next().is_none() {
+        // Whose cluster it is that answers is not known.
+        return;
+    }
     for (node, status) in view.nodes.iter().flatten() {
         let ours = MachineName::parse(&pool.spec().prefix, &node.0).is_some();
         let lost = ours && !status.ready && !there.contains(node.0.as_str());

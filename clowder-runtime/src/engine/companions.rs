@@ -59,7 +59,10 @@ pub(super) fn load_draft(
     let vocabulary = shared_vocabulary(path, model, &loaded)?;
     // Beyond the context that it was trained for its guesses are of no use, and some models end the process.
     let (slots, context) = (settings.slots(), context.min(loaded.trained_context()));
-    let cells = slots.saturating_mul(context).max(1);
+    if context < EngineSettings::LEAST_CONTEXT {
+        return Err(refused("it says that it was trained for no context"));
+    }
+    let cells = slots.saturating_mul(context);
     let batch = super::batch_of(cells);
     let options = ContextOptions {
         cells,

@@ -71,6 +71,17 @@ impl CallError {
     }
 }
 
+impl CallError {
+    /// Whether the same call may succeed soon.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::TimedOut | Self::Unasked(_) => true,
+            Self::Answered(status) => status.code == 429 || status.code >= 500,
+            Self::NotYet => false,
+        }
+    }
+}
+
 /// The outcome of a call, or that it took too long.
 pub(crate) async fn call<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
     match tokio::time::timeout(PATIENCE, call).await {

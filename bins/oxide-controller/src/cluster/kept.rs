@@ -65,7 +65,6 @@ impl Kept {
 /// Has the namespace be there.
 pub(crate) async fn ensure_namespace(client: &Client, name: &str) -> Result<(), CallError> {
     let api: Api<Namespace> = Api::all(client.clone());
-    // A controller in the cluster may read nothing of namespaces, and its own is there.
     match call(api.get_metadata(name)).await {
         Err(error) if error.is_absent() => {}
         outcome => return outcome.map(drop),

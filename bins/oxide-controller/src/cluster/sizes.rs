@@ -53,11 +53,16 @@ impl PoolSizes for ClusterSizes {
 
 impl ClusterSizes {
     async fn read(&self) -> Result<Sizes, SizesError> {
+        let _turn = self.state.turn().await;
+        self.read_in_turn().await
+    }
+
+    async fn read_in_turn(&self) -> Result<Sizes, SizesError> {
         match (self.state.sizes()?, self.access.client()) {
             (Some(first), Err(_)) => Ok(first),
             (Some(first), Ok(_)) => match self.publish(&first).await {
                 // A server that is not up yet.
-                Err(SizesError::Call(CallError::TimedOut | CallError::Unasked(_))) => Ok(first),
+                Err(SizesError::Call(error)) if error.is_transient() => Ok(first),
                 Err(error) => Err(error),
                 Ok(()) => self.read_cluster().await,
             },
@@ -66,11 +71,12 @@ impl ClusterSizes {
     }
 
     async fn write(&self, pool: &PoolName, machines: u32) -> Result<(), SizesError> {
+        let _turn = self.state.turn().await;
         match self.state.sizes()? {
             Some(mut first) => {
                 first.insert(pool.clone(), machines);
                 self.state.keep_sizes(&first)?;
-                self.read().await.map(drop)
+                self.read_in_turn().await.map(drop)
             }
             None => self.write_cluster(&Sizes::from([(pool.clone(), machines)])).await,
         }

@@ -19,7 +19,7 @@ pub(crate) struct ClusterFlags {
     /// Public key for SSH as the image's user, or file:PATH; without one nobody can log in
     #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
     pub(crate) user_ssh_public_key: Value,
-    /// How many images are imported at the same time
+    /// How many blocks of an image are written at the same time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
     pub(crate) image_parallelism: u16,
     /// Reusable key with which machines join a tailnet, or file:PATH; without one they are in none

@@ -24,7 +24,7 @@ pub(crate) struct ControlPlaneFlags {
     )]
     pub(crate) prefix: PoolPrefix,
     /// How many there are: an odd number, of which the larger half has to be well
-    #[arg(id = "control_plane_count", long = "control-plane-count", value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
+    #[arg(id = "control_plane_count", long = "control-plane-count", value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=7))]
     pub(crate) count: u32,
     /// Image they start from, of the project or of the silo
     #[arg(

@@ -6,7 +6,7 @@ use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::kubeconfig::Outcome;
 use crate::state::State;
-use clowder_core::Secret;
+use clowder_core::{Secret, chain};
 use clowder_oxide::bootstrap::ClusterSecrets;
 use clowder_oxide::{ExternalIp, PoolSizes, SeenServers};
 use std::time::Duration;
@@ -48,21 +48,40 @@ impl Program {
                 way = self.find(secrets).await?;
             }
             match self.answers().await {
-                Ok(()) => break,
+                Ok(()) => match self.hand_over(state).await {
+                    // One that has just come up may not be up to everything.
+                    Err(Error::Keeping(error)) if error.is_transient() => {
+                        tracing::debug!("the cluster does not keep anything yet: {error}");
+                    }
+                    Err(Error::Workers(error)) => {
+                        tracing::warn!("the number of workers is not recorded yet: {}", chain(error.as_ref()));
+                    }
+                    outcome => {
+                        outcome?;
+                        break;
+                    }
+                },
                 Err(error) => tracing::debug!("the cluster does not answer yet: {error}"),
             }
             sleep(PAUSE).await;
         }
-        if !self.asked().is_empty() {
-            self.record(state).await?;
-        }
         if let Some(url) = way {
             told.send_replace(Some(url.clone()));
-            let client = self.access.client().map_err(Error::Keeping)?;
-            self.kept.write_state(&client, &state.files()?).await.map_err(Error::Keeping)?;
             self.write_kubeconfig(secrets, &url)?;
         }
         Ok(())
+    }
+
+    /// Has the cluster keep what must not be lost.
+    async fn hand_over(&self, state: &State) -> Result<(), Error> {
+        if !self.asked().is_empty() {
+            self.record(state).await?;
+        }
+        if self.is_in_cluster() {
+            return Ok(());
+        }
+        let client = self.access.client().map_err(Error::Keeping)?;
+        self.kept.write_state(&client, &state.files()?).await.map_err(Error::Keeping)
     }
 
     /// Where the cluster was when its kubeconfig was written, if it answers there. Nobody is asked where it is then, and no
@@ -88,11 +107,11 @@ impl Program {
         };
         match found {
             Err(Error::Rack(error)) if !error.is_for_a_person() => {
-                tracing::debug!("the servers cannot be looked at: {}", clowder_core::chain(&error));
+                tracing::debug!("the servers cannot be looked at: {}", chain(&error));
                 Ok(None)
             }
             Err(Error::Tailnet(error)) if error.is_transient() => {
-                tracing::debug!("the tailnet cannot be looked at: {}", clowder_core::chain(&error));
+                tracing::debug!("the tailnet cannot be looked at: {}", chain(&error));
                 Ok(None)
             }
             outcome => outcome,

@@ -12,6 +12,17 @@ impl Program {
         let limits = &self.settings.limits;
         let taken = tear_down(&self.rack, &self.settings.cluster, limits, |removal| tracing::info!("{removal}: done"));
         let steps = taken.await?;
+        if steps == 0 {
+            // Its secrets may be those of a cluster in another project.
+            let (id, folder) = (self.settings.id(), state.folder().display());
+            tracing::warn!(
+                "there is nothing of cluster {id} in this project: {folder} stays, delete it if it is of no use"
+            );
+            return Ok(());
+        }
+        if let (Some(place), Some(secrets)) = (&self.settings.kubeconfig, state.secrets()?) {
+            place.remove_own(secrets.server_ca())?;
+        }
         state.remove()?;
         tracing::info!("cluster {} is no more: it took {steps} steps", self.settings.id());
         Ok(())

@@ -73,7 +73,7 @@ async fn an_image_that_there_is_not() {
     let (rack, home) = rack(options()).await;
     let mut running = home.start("--control-plane-image-name debian-bullseye --control-plane-external-ip=false");
     let line = running.says("debian-bullseye").await;
-    assert_says(&line, &["debian-bullseye"]);
+    assert_says(&line, &["neither in the project nor in the silo"]);
     running.end().await;
     assert!(rack.state().instances.is_empty());
 }
