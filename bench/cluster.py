@@ -111,7 +111,6 @@ def main() -> None:
     gateway = running(str(programs / "clowder-gateway"), f"--namespace={NAMESPACE}", f"--listen=127.0.0.1:{port}")
     with controller as controller, gateway as gateway:
         until("a leader", lambda: sample(page(health, "/metrics"), "clowder_controller_leader") == 1)
-        nodes = int(sample(page(health, "/metrics"), "clowder_controller_nodes"))
         others = [model(f"cat-{number:02}") for number in range(MODELS - 1)]
         filling = {"apiVersion": "v1", "kind": "List", "items": others}
         kubectl("apply", "--server-side", "--filename", "-", stdin=json.dumps(filling))
@@ -127,6 +126,7 @@ def main() -> None:
         until("its workers ready", lambda: all_ready(health, wanted + REPLICAS))
         settled, used = time.monotonic() - began, cpu_seconds(controller.pid) - cpu
         text = page(health, "/metrics")
+        nodes = int(sample(text, "clowder_controller_nodes"))
         calls = sample(text, "clowder_controller_api_requests_total") - calls
         rounds = sample(text, "clowder_controller_rounds_total") - rounds
         until("the gateway has seen them", lambda: '"last"' in page(port, "/v1/models"))

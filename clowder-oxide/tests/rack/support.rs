@@ -5,9 +5,9 @@ use clowder_core::infra::PoolName;
 use clowder_core::reconcile::Backoff;
 use clowder_oxide::bootstrap::{ClusterSecrets, ClusterSetup, K3s};
 use clowder_oxide::{
-    Cluster, ClusterSpec, ClusterStatus, Event, ExternalIp, ImageSpec, InMemoryNodes, InMemorySizes, Limits, Login,
-    MissingProject, Network, Parts, PoolSizes, PoolSpec, Progress, Rack, Reconciler, Round, RoundError, Servers,
-    WorkerPool,
+    Cluster, ClusterNodes, ClusterSpec, ClusterStatus, Event, ExternalIp, ImageSpec, InMemoryNodes, InMemorySizes,
+    Limits, Login, MissingProject, Network, Parts, PoolSizes, PoolSpec, Progress, Rack, Reconciler, Round, RoundError,
+    Servers, WorkerPool,
 };
 use clowder_oxide_simulator::{Options, SiloImage, Simulator, State};
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,6 +111,15 @@ impl Bench {
     }
 
     pub(crate) fn controller_with(&self, rack: Rack) -> Reconciler {
+        self.controller_of(rack, self.nodes.clone(), self.sizes.clone())
+    }
+
+    pub(crate) fn controller_of(
+        &self,
+        rack: Rack,
+        nodes: Arc<dyn ClusterNodes>,
+        sizes: Arc<dyn PoolSizes>,
+    ) -> Reconciler {
         Reconciler::new(Parts {
             rack,
             cluster: Arc::new(Cluster::new(self.spec.clone()).unwrap()),
@@ -121,8 +130,8 @@ impl Bench {
                 server_names: Vec::new(),
                 tailscale: None,
             },
-            nodes: self.nodes.clone(),
-            sizes: self.sizes.clone(),
+            nodes,
+            sizes,
             limits: self.limits.clone(),
             progress: self.heard.clone(),
         })
