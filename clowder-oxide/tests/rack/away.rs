@@ -87,3 +87,20 @@ async fn its_servers_are_started_and_its_workers_left_as_they_are() {
     cluster.is_away.store(false, Relaxed);
     bench.settle(&mut controller).await;
 }
+
+#[tokio::test]
+async fn one_whose_servers_are_elsewhere_is_not_made_a_second_time() {
+    let mut bench = Bench::new(options(), spec(1)).await;
+    bench.size(1).await;
+    let elsewhere = Arc::new(InMemoryNodes::default());
+    elsewhere.join(NodeName("clowder-control-plane-0".to_owned()));
+    elsewhere.join(NodeName("clowder-worker-0".to_owned()));
+    elsewhere.lose(&NodeName("clowder-worker-0".to_owned()));
+    let cluster = Cluster { nodes: elsewhere.clone(), sizes: bench.sizes.clone(), is_away: AtomicBool::new(false) };
+    let cluster = Arc::new(cluster);
+    let mut controller = bench.controller_of(bench.client(bench.rack.token()), cluster.clone(), cluster);
+    let status = bench.rounds(&mut controller, 40).await;
+    assert!(bench.rack.state().instances.is_empty(), "{:#?}", bench.heard());
+    assert!(status.problems.iter().any(|problem| problem.contains("servers that are not on the rack")), "{status:#?}");
+    assert_eq!(elsewhere.names().len(), 2, "its nodes are left alone");
+}
