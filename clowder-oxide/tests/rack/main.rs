@@ -10,3 +10,4 @@ mod refusals;
 mod running;
 mod secrets;
 mod support;
+mod teardown;
