@@ -2,7 +2,7 @@
 
 use crate::engine::{AdapterFile, DraftFile, EngineOptions};
 use crate::worker::WorkerOptions;
-use clowder_core::model::{Draft, EngineSettings, InvalidModelName, InvalidSetting, KvType, ModelSpec, Setting};
+use clowder_core::model::{Draft, EngineSettings, InvalidModelName, KvType, ModelSpec, Setting};
 use clowder_core::{ModelName, Secret};
 use std::collections::BTreeSet;
 use std::io;
@@ -42,7 +42,7 @@ pub struct WorkerArgs {
     /// Further setting of llama.cpp, such as flash_attn=on; a wrong name is told with those there are. May be repeated; in
     /// the variable one a line
     #[arg(long = "set", env = "CLOWDER_WORKER_SET", value_name = "NAME=VALUE", value_delimiter = LINE,
-          value_parser = setting)]
+          value_parser = Setting::pair)]
     pub extra: Vec<(String, String)>,
     /// Name that clients ask for [default: the file's name]
     #[arg(long, env = "CLOWDER_WORKER_ALIAS", value_name = "NAME")]
@@ -122,12 +122,8 @@ pub enum ArgsError {
 enum InvalidPair {
     #[error("write NAME=PATH")]
     NoPath,
-    #[error("write NAME=VALUE")]
-    NoValue,
     #[error(transparent)]
     Name(#[from] InvalidModelName),
-    #[error(transparent)]
-    Setting(#[from] InvalidSetting),
 }
 
 impl WorkerArgs {
@@ -179,12 +175,6 @@ fn check_adapters(alias: &ModelName, adapters: &[AdapterFile]) -> Result<(), Arg
 fn adapter(text: &str) -> Result<AdapterFile, InvalidPair> {
     let (name, path) = text.split_once('=').filter(|(_, path)| !path.is_empty()).ok_or(InvalidPair::NoPath)?;
     Ok(AdapterFile { name: name.parse()?, path: path.into() })
-}
-
-fn setting(text: &str) -> Result<(String, String), InvalidPair> {
-    let (name, value) = text.split_once('=').ok_or(InvalidPair::NoValue)?;
-    Setting::parse(name, value)?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn name_of(path: &Path) -> Result<ModelName, InvalidModelName> {

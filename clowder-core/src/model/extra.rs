@@ -71,6 +71,9 @@ pub enum InvalidSetting {
     /// There is no such name.
     #[error("there is no setting {0:?}; there are {names}", names = Setting::NAMES.join(", "))]
     Unknown(String),
+    /// There is no `=` between a name and a value.
+    #[error("write NAME=VALUE")]
+    NoValue,
     /// The value is not of its kind.
     #[error("{name} takes {takes}, not {value:?}")]
     Value {
@@ -162,6 +165,18 @@ impl Setting {
             _ => (factor(value).map(Self::YarnBetaSlow), FACTOR),
         };
         setting.ok_or_else(|| InvalidSetting::Value { name, takes, value: cut(value) })
+    }
+}
+
+impl Setting {
+    /// The name and the value that `NAME=VALUE` says, which are a setting's.
+    ///
+    /// # Errors
+    /// [`InvalidSetting`].
+    pub fn pair(text: &str) -> Result<(String, String), InvalidSetting> {
+        let (name, value) = text.split_once('=').ok_or(InvalidSetting::NoValue)?;
+        Self::parse(name, value)?;
+        Ok((name.to_owned(), value.to_owned()))
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_name = "N", requires = "draft", value_parser = clap::value_parser!(u32).range(1..=i64::from(Draft::MOST_TOKENS)))]
     draft_tokens: Option<u32>,
     /// A further setting of llama.cpp by its own name, such as flash_attn=on; may be given again
-    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = Setting::pair)]
     set: Vec<(String, String)>,
 }
 
@@ -121,12 +121,6 @@ impl CredentialsArgs {
 fn adapter(text: &str) -> Result<(ModelName, String), String> {
     let (name, source) = text.split_once('=').ok_or("write NAME=SOURCE")?;
     Ok((name.parse().map_err(|error: InvalidModelName| error.to_string())?, source.to_owned()))
-}
-
-fn setting(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
-    Setting::parse(name, value).map_err(|error| error.to_string())?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Records the model and waits for it.
