@@ -2,14 +2,25 @@
 
 use clowder_core::desired::DesiredError;
 use clowder_core::{BackendError, WorkerId, chain};
+use kube::Api;
+use kube::api::ListParams;
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
 use std::time::Duration;
 
-/// How long a call may take. An API server that is there answers in milliseconds.
+/// How long a call may take. An API server that is there answers in milliseconds, one that starts in seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How many things are listed by one call.
+const PAGE: u32 = 500;
 
 /// Why a call of the API server gave nothing.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CallError {
+#[non_exhaustive]
+pub enum CallError {
+    /// It is not asked: of a cluster that is still being made, nobody knows where it is.
+    #[error("the address of the API server is not known yet")]
+    NotYet,
     /// The API server answered, and said no.
     #[error("{}", said(.0))]
     Answered(Box<kube::core::Status>),
@@ -39,10 +50,45 @@ impl From<kube::Error> for CallError {
 }
 
 /// The outcome of a call, or that it took too long.
-pub(crate) async fn call<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+///
+/// # Errors
+/// [`CallError`].
+pub async fn call<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
     match tokio::time::timeout(PATIENCE, call).await {
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(CallError::TimedOut),
+    }
+}
+
+/// `None` where there is no such thing.
+///
+/// # Errors
+/// Any other [`CallError`].
+pub fn if_there<T>(outcome: Result<T, CallError>) -> Result<Option<T>, CallError> {
+    match outcome {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// All that a list has, page by page.
+///
+/// # Errors
+/// [`CallError`], of the first page that is not to be had.
+pub async fn list_all<K>(api: &Api<K>, mut params: ListParams) -> Result<Vec<K>, CallError>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    params.limit = Some(PAGE);
+    let mut all = Vec::new();
+    loop {
+        let page = call(api.list(&params)).await?;
+        all.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params.continue_token = Some(token),
+            None => return Ok(all),
+        }
     }
 }
 
@@ -56,13 +102,27 @@ impl CallError {
     }
 
     /// There is no such resource.
-    pub(crate) fn is_absent(&self) -> bool {
+    pub fn is_absent(&self) -> bool {
         self.code() == Some(404)
     }
 
     /// The resource is not what the caller took it for, or there already.
-    pub(crate) fn is_conflict(&self) -> bool {
+    pub fn is_conflict(&self) -> bool {
         self.code() == Some(409)
+    }
+
+    /// Not now: a disruption budget has no room, or the server is busy.
+    pub fn is_later(&self) -> bool {
+        self.code() == Some(429)
+    }
+
+    /// Whether the same call may succeed soon.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::TimedOut | Self::Unasked(_) => true,
+            Self::Answered(status) => status.code == 429 || status.code >= 500,
+            Self::NotYet => false,
+        }
     }
 
     /// Asking the same again will be answered the same: the request itself, or the caller, is refused.
@@ -99,8 +159,17 @@ mod tests {
     #[test]
     fn an_answer_is_told_in_the_servers_words() {
         assert_eq!(answered(404, "NotFound", "pods \"m\" not found").to_string(), "pods \"m\" not found");
+        assert_eq!(answered(404, "NotFound", "nodes \"m\" not found").to_string(), "nodes \"m\" not found");
         assert_eq!(answered(500, "", "").to_string(), "the API server answered 500");
         assert_eq!(answered(429, "TooManyRequests", "").to_string(), "the API server answered 429 (TooManyRequests)");
+    }
+
+    #[test]
+    fn what_an_answer_means() {
+        assert!(answered(429, "TooManyRequests", "").is_later());
+        assert!(answered(409, "AlreadyExists", "").is_conflict());
+        assert!(if_there::<()>(Err(answered(404, "NotFound", ""))).unwrap().is_none());
+        assert!(if_there::<()>(Err(answered(403, "Forbidden", ""))).is_err());
     }
 
     #[test]

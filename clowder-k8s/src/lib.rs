@@ -2,7 +2,7 @@
 
 mod backend;
 mod budgets;
-mod call;
+pub mod call;
 mod convert;
 mod desired;
 mod details;

@@ -1,12 +1,13 @@
 //! What ends the program.
 
 use crate::api::ListenError;
-use crate::cluster::{AccessError, CallError};
+use crate::cluster::AccessError;
 use crate::kubeconfig::PlaceError;
 use crate::pivot::PivotError;
 use crate::settings::SettingsError;
 use crate::state::StateError;
 use clowder_core::BoxError;
+use clowder_k8s::call::CallError;
 use clowder_oxide::bootstrap::SecretsError;
 use clowder_oxide::{ClusterId, OxideError, TailnetError, TearDownError};
 use std::io;

@@ -1,7 +1,7 @@
 //! How the cluster is reached.
 
-use super::call::CallError;
 use clowder_core::Secret;
+use clowder_k8s::call::CallError;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use std::time::Duration;

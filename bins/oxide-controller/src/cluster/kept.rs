@@ -1,7 +1,7 @@
 //! What is kept in the cluster for whoever runs its controller next: a Secret.
 
-use super::call::{CallError, call, if_there};
 use clowder_core::Secret;
+use clowder_k8s::call::{CallError, call, if_there};
 use k8s_openapi::api::core::v1::{Namespace, Secret as Object};
 use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::{Api, Client};

@@ -1,10 +1,10 @@
 //! The nodes of the cluster, for the reconcile of its machines.
 
 use super::access::Access;
-use super::call::{CallError, call, if_there, list_all};
 use super::pods::{is_evictable, is_leaving, node};
 use async_trait::async_trait;
 use clowder_core::NodeName;
+use clowder_k8s::call::{CallError, call, if_there, list_all};
 use clowder_oxide::{ClusterError, ClusterNodes, Drained, NodeStatus};
 use futures::StreamExt;
 use futures::stream;

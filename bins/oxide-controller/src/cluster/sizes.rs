@@ -1,12 +1,12 @@
 //! How many machines each pool shall have: in a ConfigMap of the cluster, and in a file until there is a cluster.
 
 use super::access::Access;
-use super::call::{CallError, call, if_there};
 use super::kept::ensure_namespace;
 use crate::state::{State, StateError};
 use async_trait::async_trait;
 use clowder_core::BoxError;
 use clowder_core::infra::PoolName;
+use clowder_k8s::call::{CallError, call, if_there};
 use clowder_oxide::{PoolSizes, Sizes};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;

@@ -4,9 +4,10 @@ mod manifests;
 
 pub(crate) use manifests::ManifestsError;
 
-use crate::cluster::{Access, CallError, Kept, MANAGER, call, list_all};
+use crate::cluster::{Access, Kept, MANAGER};
 use crate::flags::{ControllerImage, Typed};
 use clowder_core::Secret;
+use clowder_k8s::call::{CallError, call, list_all};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, Patch, PatchParams};

@@ -1,12 +1,12 @@
 //! The way to the cluster: found as soon as there is one, and told to whoever runs this.
 
 use super::Program;
-use crate::cluster::{CallError, call};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::kubeconfig::Outcome;
 use crate::state::State;
 use clowder_core::{Secret, chain};
+use clowder_k8s::call::{CallError, call};
 use clowder_oxide::bootstrap::ClusterSecrets;
 use clowder_oxide::{ExternalIp, PoolSizes, SeenServers};
 use std::time::Duration;

@@ -1,9 +1,10 @@
 //! The cluster's secrets: found, restored, or made before its first machine.
 
 use super::Program;
-use crate::cluster::{CallError, Kept};
+use crate::cluster::Kept;
 use crate::error::Error;
 use crate::state::{SECRETS, State};
+use clowder_k8s::call::CallError;
 use clowder_oxide::SeenServers;
 use clowder_oxide::bootstrap::ClusterSecrets;
 
